@@ -1,0 +1,198 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// waiting is the page that nearly everybody sees.
+func waiting() Page {
+	return Page{
+		State: Waiting, Site: "Example Co", Help: "IT desk, extension 123", PhoneHint: "+49•••••78", CodeLength: 6,
+		AttemptsLeft: 5, SendsLeft: 2, Sent: 1, Delivery: "queued", Device: 1,
+		Now: noon, ExpiresAt: noon.Add(5 * time.Minute), ResendAt: noon.Add(30 * time.Second),
+		VerifyURL: "/a?sms_otp=verify", SendURL: "/a?sms_otp=send", StatusURL: "/a?sms_otp=status", ContinueURL: "/a",
+	}
+}
+
+func renderer(t testing.TB, o Options) *Renderer {
+	t.Helper()
+	r, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func render(t testing.TB, r *Renderer, p Page) string {
+	t.Helper()
+	document, err := r.Render(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(document)
+}
+
+func between(t *testing.T, s, from, to string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(s, from)
+	inner, _, closed := strings.Cut(rest, to)
+	if !ok || !closed {
+		t.Fatalf("no %s…%s in the page", from, to)
+	}
+	return inner
+}
+
+func TestPolicyAdmitsExactlyTheStyleAndScriptOfThePage(t *testing.T) {
+	r := renderer(t, Options{})
+	policy := r.Header().Get("Content-Security-Policy")
+	for _, state := range States() {
+		page := waiting()
+		page.State = state
+		document := render(t, r, page)
+		for directive, element := range map[string]string{"style-src": "style", "script-src": "script"} {
+			sum := sha256.Sum256([]byte(between(t, document, "<"+element+">", "</"+element+">")))
+			want := directive + " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"
+			if !strings.Contains(policy, want) {
+				t.Errorf("%s: policy %q lacks %q", state, policy, want)
+			}
+			if strings.Count(document, "<"+element) != 1 {
+				t.Errorf("%s: more than one <%s>", state, element)
+			}
+		}
+	}
+	if strings.Contains(policy, "unsafe") {
+		t.Errorf("policy has an unsafe source: %s", policy)
+	}
+}
+
+func TestEveryStateHasAHeadingInEveryLanguage(t *testing.T) {
+	r := renderer(t, Options{})
+	for _, lang := range r.Languages() {
+		for _, state := range States() {
+			page := waiting()
+			page.State, page.Lang = state, lang
+			document := render(t, r, page)
+			if heading := between(t, document, "<h1>", "</h1>"); heading == "" || !strings.Contains(document, `lang="`+lang+`"`) {
+				t.Errorf("%s, %s: heading %q", lang, state, heading)
+			}
+		}
+	}
+}
+
+func TestWhatOthersTypedIsEscaped(t *testing.T) {
+	const evil = `"'></script><b>{site}`
+	page := waiting()
+	page.Site, page.Help, page.PhoneHint, page.Phone, page.Action, page.Kept = evil, evil, evil, evil, evil, evil
+	page.VerifyURL, page.ContinueURL = "/"+evil, "/"+evil
+	for _, state := range States() {
+		page.State, page.AskPhone = state, true
+		if document := render(t, renderer(t, Options{}), page); strings.Contains(document, "<b>") {
+			t.Errorf("%s: markup of a value reached the page", state)
+		}
+	}
+}
+
+func TestFirstViewFitsItsBudget(t *testing.T) {
+	r := renderer(t, Options{})
+	page := waiting()
+	page.TrustDays = 30
+	for _, lang := range r.Languages() {
+		page.Lang = lang
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Write([]byte(render(t, r, page)))
+		w.Close()
+		if b.Len() > 8<<10 {
+			t.Errorf("%s: %d bytes compressed, want at most 8 KiB", lang, b.Len())
+		}
+	}
+}
+
+func TestBrokenTemplatesAreRefused(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"syntax":        {"page.html": "{{if}}"},
+		"unknown field": {"page.html": "{{.Nothing}}"},
+		"unknown key":   {"page.html": `{{if eq .State "locked"}}{{.T "nothing"}}{{end}}`},
+		"open tag":      {"page.html": "<a href='{{.ContinueURL}}"},
+		"style closed":  {"style.css": "</STYLE><script>"},
+		"neither":       {"other.html": ""},
+	} {
+		dir := t.TempDir()
+		for file, content := range files {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := New(Options{Templates: dir}); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: error %v, want one that names the directory", name, err)
+		}
+	}
+}
+
+func TestTemplatesCannotLeaveTheirDirectory(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "secret.css")
+	if err := os.WriteFile(outside, []byte("b{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "style.css")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Templates: dir}); err == nil {
+		t.Error("a link out of the directory was followed")
+	}
+}
+
+func TestOperatorsStyleIsTakenAsItIs(t *testing.T) {
+	dir := t.TempDir()
+	const style = "/* kept */ b { color: red } @media print { i > b { content: \"<&\" } }\n"
+	if err := os.WriteFile(filepath.Join(dir, "style.css"), []byte(style), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := renderer(t, Options{Templates: dir})
+	if got := between(t, render(t, r, waiting()), "<style>", "</style>"); got != style {
+		t.Errorf("style %q, want %q", got, style)
+	}
+	if !strings.Contains(r.Header().Get("Content-Security-Policy"), hashSource(style)) {
+		t.Error("the policy does not admit the operator's style")
+	}
+}
+
+func TestUnknownLanguageIsRefusedWithTheKnownOnes(t *testing.T) {
+	if _, err := New(Options{Language: "tlh"}); err == nil || !strings.Contains(err.Error(), "en") {
+		t.Errorf("error %v, want the list of languages", err)
+	}
+}
+
+func BenchmarkRender(b *testing.B) {
+	r := renderer(b, Options{})
+	page := waiting()
+	for b.Loop() {
+		r.Render(page)
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	r := renderer(b, Options{})
+	for b.Loop() {
+		r.Match("", "de-CH,de;q=0.9,en;q=0.8")
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		if _, err := New(Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
