@@ -1,0 +1,143 @@
+package otpcore
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+)
+
+// MinKeyLength is the least a key may have, in bytes (RFC 7518 3.2 for HS256).
+const MinKeyLength = 32
+
+// Pseudonym stands for a user, a number, an address or a site wherever
+// something is stored or signed. Without the key it says nothing and cannot be
+// made, so a dump of the store cannot be searched for a known number.
+type Pseudonym [16]byte
+
+func (p Pseudonym) String() string { return base64.RawURLEncoding.EncodeToString(p[:]) }
+
+func parsePseudonym(s string) (p Pseudonym, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return p, err == nil && copy(p[:], b) == len(p) && len(b) == len(p)
+}
+
+// Keyring holds the secrets of a server: the first signs and seals, all of
+// them verify and open, so that a key can be replaced without sending everybody
+// a new code. It is safe for concurrent use.
+type Keyring struct{ sets []*keySet }
+
+// keySet holds what is derived from one secret. One key per purpose: the cookie's
+// key can never check a code, nor the other way round.
+type keySet struct {
+	tokenKey  []byte
+	token     macPool
+	pseudonym macPool
+	seal      cipher.AEAD
+}
+
+// NewKeyring derives the keys. Each secret must have at least [MinKeyLength] bytes.
+func NewKeyring(secrets ...[]byte) (*Keyring, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("no key")
+	}
+	ring := new(Keyring)
+	for i, secret := range secrets {
+		if len(secret) < MinKeyLength {
+			return nil, fmt.Errorf("key %d has %d bytes, at least %d are needed", i+1, len(secret), MinKeyLength)
+		}
+		set, err := newKeySet(secret)
+		if err != nil {
+			return nil, err
+		}
+		ring.sets = append(ring.sets, set)
+	}
+	return ring, nil
+}
+
+func newKeySet(secret []byte) (*keySet, error) {
+	derive := func(purpose string) ([]byte, error) {
+		return hkdf.Key(sha256.New, secret, nil, "caddy-sms-otp v1 "+purpose, sha256.Size)
+	}
+	token, err := derive("token")
+	if err != nil {
+		return nil, fmt.Errorf("derive token key: %w", err)
+	}
+	pseudonym, err := derive("pseudonym")
+	if err != nil {
+		return nil, fmt.Errorf("derive pseudonym key: %w", err)
+	}
+	seal, err := derive("seal")
+	if err != nil {
+		return nil, fmt.Errorf("derive sealing key: %w", err)
+	}
+	block, err := aes.NewCipher(seal)
+	if err != nil {
+		return nil, fmt.Errorf("make cipher: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("make cipher: %w", err)
+	}
+	return &keySet{tokenKey: token, token: newMACPool(token), pseudonym: newMACPool(pseudonym), seal: aead}, nil
+}
+
+// Pseudonym returns the keyed name of value. Kind keeps a user and a number
+// that are spelled alike apart.
+func (k *Keyring) Pseudonym(kind, value string) Pseudonym { return k.sets[0].pseudonymOf(kind, value) }
+
+func (s *keySet) pseudonymOf(kind, value string) (p Pseudonym) {
+	sum := s.pseudonym.sum(kind, "\x00", value)
+	copy(p[:], sum[:])
+	return p
+}
+
+// Seal encrypts plain so that it opens only with the same context (which is
+// authenticated, not stored).
+func (k *Keyring) Seal(plain, context []byte) []byte {
+	return k.sets[0].seal.Seal(nil, nil, plain, context)
+}
+
+// Open reverses [Keyring.Seal] with whichever key sealed it.
+func (k *Keyring) Open(sealed, context []byte) ([]byte, error) {
+	var err error
+	for _, set := range k.sets {
+		var plain []byte
+		if plain, err = set.seal.Open(nil, nil, sealed, context); err == nil {
+			return plain, nil
+		}
+	}
+	return nil, fmt.Errorf("open sealed value: %w", err)
+}
+
+// macPool keeps HMAC states for reuse: setting one up costs as much as a short
+// message's MAC, and every request of a protected site needs one.
+type macPool struct{ pool *sync.Pool }
+
+func newMACPool(key []byte) macPool {
+	return macPool{&sync.Pool{New: func() any { return &mac{h: hmac.New(sha256.New, key)} }}}
+}
+
+type mac struct {
+	h   hash.Hash
+	out [sha256.Size]byte
+}
+
+func (p macPool) sum(parts ...string) [sha256.Size]byte {
+	m := p.pool.Get().(*mac)
+	m.h.Reset()
+	for _, part := range parts {
+		io.WriteString(m.h, part)
+	}
+	m.h.Sum(m.out[:0])
+	sum := m.out
+	p.pool.Put(m)
+	return sum
+}

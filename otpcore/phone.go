@@ -1,0 +1,69 @@
+package otpcore
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// Number is a phone number as E.164 writes it: a plus sign and 8 to 15 digits.
+type Number string
+
+// ParseNumber reads an international number as an operator writes it, with
+// spaces, dashes, dots, slashes or brackets. It checks the form and the calling
+// code, not whether the number is in use: directories hold numbers from ranges newer
+// than any list. What a stranger typed goes through [ParseMobile] instead.
+func ParseNumber(written string) (Number, error) {
+	s := strings.TrimSpace(written)
+	if !strings.HasPrefix(s, "+") {
+		return "", errors.New("must begin with + and the country's calling code, such as +44 7700 900123")
+	}
+	digits := make([]byte, 1, 16)
+	digits[0] = '+'
+	for _, r := range s[1:] {
+		switch {
+		case '0' <= r && r <= '9':
+			digits = append(digits, byte(r))
+		case strings.ContainsRune(" -./()\u00a0\u202f\u2011", r):
+		default:
+			return "", fmt.Errorf("has a character that is not part of a phone number: %q", r)
+		}
+	}
+	if n := len(digits) - 1; n < 8 || n > 15 {
+		return "", fmt.Errorf("has %d digits, international numbers have 8 to 15", n)
+	}
+	n := Number(digits)
+	if n.CallingCode() == 0 {
+		return "", errors.New("does not begin with a calling code of any country")
+	}
+	return n, nil
+}
+
+// CallingCode is the country's calling code, such as 49, or 0 where no country has it.
+func (n Number) CallingCode() int {
+	for length := 1; length <= 3 && length < len(n); length++ {
+		code, err := strconv.Atoi(string(n[1 : 1+length]))
+		if err != nil {
+			return 0
+		}
+		if callingCodes[code] {
+			return code
+		}
+	}
+	return 0
+}
+
+// Mask shows as much of the number as helps its owner to recognise it and as
+// little as helps anybody else: the calling code and the last two digits. The
+// number of bullets is fixed, so that the length stays hidden too.
+func (n Number) Mask() string {
+	if len(n) < 8 {
+		return "•••••"
+	}
+	return "+" + strconv.Itoa(n.CallingCode()) + "•••••" + string(n[len(n)-2:])
+}
+
+var callingCodes = phonenumbers.GetSupportedCallingCodes()

@@ -1,0 +1,49 @@
+package otpcore
+
+import (
+	"sync"
+	"time"
+)
+
+// Revocations are the verifications that were ended before their time. Every
+// request of a protected site asks them, so reading takes no lock. They are few:
+// each logout was paid for with a message. Safe for concurrent use; the zero value is empty.
+type Revocations struct {
+	ids   sync.Map // ID -> time.Time, from when on it has expired by itself
+	users sync.Map // canonical user -> time.Time, of the revocation
+}
+
+// End revokes one verification until it would have expired anyway.
+func (r *Revocations) End(v *Verification, now time.Time) {
+	r.ids.Range(func(id, until any) bool {
+		if now.After(until.(time.Time)) {
+			r.ids.Delete(id)
+		}
+		return true
+	})
+	r.ids.Store(v.ID, v.ExpiresAt)
+}
+
+// EndUser revokes every verification that the user has at now.
+func (r *Revocations) EndUser(user string, now time.Time) {
+	if last := r.userRevokedAt(user); last.After(now) {
+		now = last // a clock that was set back must not bring old verifications to life
+	}
+	r.users.Store(user, now)
+}
+
+// Revoked tells whether v was ended.
+func (r *Revocations) Revoked(v *Verification) bool {
+	if _, ended := r.ids.Load(v.ID); ended {
+		return true
+	}
+	at := r.userRevokedAt(v.User)
+	return !at.IsZero() && !v.VerifiedAt.After(at)
+}
+
+func (r *Revocations) userRevokedAt(user string) time.Time {
+	if at, ok := r.users.Load(user); ok {
+		return at.(time.Time)
+	}
+	return time.Time{}
+}

@@ -1,0 +1,282 @@
+package otpcore
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Limits are what one visitor, one number, one address and the whole server may use up.
+type Limits struct {
+	Attempts     int           // wrong codes in one challenge. Default: 5
+	UserAttempts Limit         // wrong codes of one user. Default: 15 in 24h
+	LockAfter    int           // consecutive wrong codes of one user. Default: 100 (NIST SP 800-63B-4 3.2.2)
+	Sends        int           // messages in one challenge. Default: 3
+	ResendAfter  time.Duration // between two messages to one number. Default: 30s
+	PhoneSends   Limit         // messages to one number. Default: 15 in 24h
+	IPStarts     Limit         // challenges begun from one address without a first factor. Default: 20 in 1h
+	TotalSends   Limit         // messages of the whole server. Default: 1000 in 24h
+}
+
+// DefaultLimits are the limits of a configuration that names none.
+func DefaultLimits() Limits {
+	const day = 24 * time.Hour
+	return Limits{
+		Attempts: 5, UserAttempts: Limit{15, day}, LockAfter: 100, Sends: 3, ResendAfter: 30 * time.Second,
+		PhoneSends: Limit{15, day}, IPStarts: Limit{20, time.Hour}, TotalSends: Limit{1000, day},
+	}
+}
+
+// CanonicalUser is the form in which users are compared: two spellings of one
+// name must not have two allowances. It returns "" for a name that is all space.
+func CanonicalUser(name string) string {
+	return strings.ToLower(norm.NFC.String(strings.TrimSpace(name)))
+}
+
+// Subject is who must prove to hold which phone.
+type Subject struct {
+	User        string // canonical, see [CanonicalUser]
+	Number      Number
+	Source      Source
+	FirstFactor bool   // the user is known from another factor before this one
+	Known       *ID    // the verification that this browser once had of this user, if any
+	Address     string // the client's address as counted; counts only without a first factor
+}
+
+// Request is what a challenge is made for.
+type Request struct {
+	Subject  Subject
+	Site     string
+	Length   int
+	Alphabet Alphabet
+	TTL      time.Duration
+	// Seen is the number of messages that the visitor's form knows of, or less
+	// than 0 where it says nothing. A form that knows of fewer was sent before.
+	Seen int
+	// Compose writes the message. Remaining is what is left of the code's life.
+	Compose func(code string, remaining time.Duration) string
+}
+
+// Result is what became of a visitor's action.
+type Result struct {
+	Outcome      Outcome
+	ID           ID    // the challenge that now holds; may be another one than before
+	View         *View // nil where there is no challenge
+	RetryAt      time.Time
+	Verification *Verification // with Accepted only
+}
+
+// Event is something that an operator may want to know of. It names nobody.
+type Event struct {
+	Kind    EventKind
+	Subject Subject
+	Report  Report
+	Err     error
+	After   time.Duration // from hand-over to this report
+}
+
+// EventKind tells events apart.
+type EventKind uint8
+
+// The events.
+const (
+	EventChallenged EventKind = iota
+	EventMessage              // a message moved on: see Report
+	EventVerified
+	EventWrong
+	EventLocked
+	EventLimited
+	EventBudget
+	EventStoreFull
+)
+
+// Service ties the rules to a store, a sender and the limits of one
+// configuration. Store, workers and revocations outlive it. Safe for concurrent use.
+type Service struct {
+	Store       Store
+	Keys        *Keyring
+	Workers     *Workers
+	Revocations *Revocations
+	Sender      Sender
+	Limits      Limits
+	Observe     func(Event)
+	Now         func() time.Time // default: time.Now
+}
+
+func (s *Service) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+func (s *Service) observe(e Event) {
+	if s.Observe != nil {
+		s.Observe(e)
+	}
+}
+
+// Status returns what the browser that holds id may know, or NoChallenge.
+func (s *Service) Status(ctx context.Context, id ID, r Request) (Result, error) {
+	now := s.now()
+	c, err := s.own(ctx, id, r)
+	if err != nil || c == nil {
+		return Result{}, err
+	}
+	if c.State == Verified && now.Sub(time.UnixMilli(c.VerifiedAt)) > VerifiedGrace {
+		return Result{}, nil
+	}
+	return s.result(now, AlreadySent, c, r), nil
+}
+
+// own returns the challenge if it is this user's, for this number and site; nil if not.
+// A number that was changed or removed in the directory ends the challenge here.
+func (s *Service) own(ctx context.Context, id ID, r Request) (*Challenge, error) {
+	c, err := s.find(ctx, id)
+	if c == nil || !s.sameNumber(c, r) || !s.belongs(c, r) {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *Service) find(ctx context.Context, id ID) (*Challenge, error) {
+	if id == (ID{}) {
+		return nil, nil
+	}
+	c, err := s.Store.Get(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get challenge: %w", err)
+	}
+	return &c, nil
+}
+
+func (s *Service) belongs(c *Challenge, r Request) bool {
+	return c.Subject == s.subject(r.Subject) && c.Site == s.Keys.Pseudonym("site", r.Site)
+}
+
+func (s *Service) sameNumber(c *Challenge, r Request) bool {
+	return c.Source == r.Subject.Source && c.Number == s.Keys.Pseudonym("number", string(r.Subject.Number))
+}
+
+func (s *Service) subject(u Subject) Pseudonym { return s.Keys.Pseudonym("user", u.User) }
+
+func (s *Service) result(now time.Time, o Outcome, c *Challenge, r Request) Result {
+	v := c.view(now, r.Subject.Number)
+	return Result{Outcome: o, ID: c.ID, View: &v, RetryAt: v.ResendAt}
+}
+
+// Submit answers the challenge with what was typed. Only the outcome Accepted
+// carries a verification; an error means that ours is the fault and nothing was decided.
+func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (Result, error) {
+	c, err := s.find(ctx, id)
+	if err != nil || c == nil || !s.sameNumber(c, r) {
+		return Result{}, err
+	}
+	now := s.now()
+	code, ok := c.Alphabet.Normalize(typed, int(c.Length))
+	if !ok {
+		return s.result(now, Malformed, c, r), nil
+	}
+	allowance := s.attemptsOf(r.Subject)
+	a := answer{belongs: s.belongs(c, r), verification: NewID(), matches: s.matcher(code)}
+	var retryAt time.Time
+	charged := false // a store may run the step again: the user pays once
+	a.charge = func() (bool, error) {
+		if !charged {
+			var err error
+			if charged, retryAt, err = allowance.charge(ctx, now); err != nil {
+				return false, err
+			}
+		}
+		return charged, nil
+	}
+	var outcome Outcome
+	err = s.Store.Update(ctx, id, func(stored *Challenge) (err error) {
+		outcome, err = stored.submit(now, a)
+		*c = *stored
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		return Result{}, nil
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("submit code: %w", err)
+	}
+	if charged && outcome != WrongCode {
+		if err := allowance.settle(ctx, now, outcome == Accepted); err != nil {
+			return Result{}, err
+		}
+	}
+	res := s.result(now, outcome, c, r)
+	if outcome == AttemptsSpent {
+		if res.RetryAt, err = s.nextChallenge(ctx, now, r); err != nil {
+			return Result{}, err
+		}
+		res.RetryAt = later(res.RetryAt, retryAt)
+	}
+	if outcome == Accepted {
+		res.Verification = s.verification(c, r)
+	}
+	s.observeSubmit(c, outcome, r.Subject)
+	return res, nil
+}
+
+func (s *Service) observeSubmit(c *Challenge, o Outcome, u Subject) {
+	switch {
+	case o == Accepted:
+		s.observe(Event{Kind: EventVerified, Subject: u})
+	case o == WrongCode && c.State == Locked:
+		s.observe(Event{Kind: EventWrong, Subject: u})
+		s.observe(Event{Kind: EventLocked, Subject: u})
+	case o == WrongCode:
+		s.observe(Event{Kind: EventWrong, Subject: u})
+	}
+}
+
+func (s *Service) matcher(code string) func(*Challenge) (bool, error) {
+	return func(c *Challenge) (bool, error) {
+		sent, err := s.openCode(c)
+		if err != nil {
+			return false, err
+		}
+		return subtle.ConstantTimeCompare(sent, []byte(code)) == 1, nil
+	}
+}
+
+func (s *Service) sealCode(c *Challenge, code string) {
+	c.Code = s.Keys.Seal([]byte(code), codeContext(c))
+}
+
+func (s *Service) openCode(c *Challenge) ([]byte, error) { return s.Keys.Open(c.Code, codeContext(c)) }
+
+// codeContext binds a sealed code to its challenge, so that none can be moved to another.
+func codeContext(c *Challenge) []byte {
+	return append(append(append([]byte("code "), c.ID[:]...), c.Subject[:]...), c.Site[:]...)
+}
+
+func (s *Service) verification(c *Challenge, r Request) *Verification {
+	at := time.UnixMilli(c.VerifiedAt)
+	// A verification made after a revocation holds, even in the same millisecond.
+	if revoked := s.Revocations.userRevokedAt(r.Subject.User); !at.After(revoked) {
+		at = revoked.Add(time.Millisecond)
+	}
+	return &Verification{
+		ID: c.VerificationID, Site: r.Site, User: r.Subject.User, Number: r.Subject.Number,
+		Source: r.Subject.Source, FirstFactor: r.Subject.FirstFactor, VerifiedAt: at, ActiveAt: at,
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

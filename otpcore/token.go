@@ -1,0 +1,203 @@
+package otpcore
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	issuer    = "sms-otp"
+	tokenType = "sms-otp+jwt"
+	// maxTokenLength bounds what a stranger can make us look at.
+	maxTokenLength = 1024
+	// clockSkew is how far a token of another server may lie in the future.
+	clockSkew = time.Minute
+)
+
+// tokenHeader is the one header that is accepted, to the letter. Comparing it
+// whole leaves no room for "none", another algorithm, kid, jku, jwk or crit (RFC 8725 3.1).
+var tokenHeader = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"` + tokenType + `"}`))
+
+// Verification is the proof that somebody held a phone: the one thing that opens a route.
+type Verification struct {
+	ID          ID // the token's jti; stays through reissues
+	Site        string
+	User        string // canonical; the token itself holds a pseudonym
+	Number      Number
+	Source      Source
+	FirstFactor bool // a first factor was seen too
+	VerifiedAt  time.Time
+	ActiveAt    time.Time // when the token was issued, that is last seen in use
+	ExpiresAt   time.Time
+}
+
+// Fresh tells whether the verification still counts where it may be maxAge old and
+// idle without a request. MaxAge counts from the code and never slides.
+func (v *Verification) Fresh(now time.Time, maxAge, idle time.Duration) bool {
+	return now.Before(v.ExpiresAt) && now.Sub(v.VerifiedAt) < maxAge && now.Sub(v.ActiveAt) < idle &&
+		v.VerifiedAt.Sub(now) < clockSkew && v.ActiveAt.Sub(now) < clockSkew
+}
+
+// claims is the payload. Its fields stand in the order in which they are
+// written: a token whose payload is spelled in any other way is refused.
+type claims struct {
+	Issuer   string   `json:"iss"`
+	Audience string   `json:"aud"`
+	Subject  string   `json:"sub"`
+	AuthTime int64    `json:"auth_time"`
+	IssuedAt int64    `json:"iat"`
+	Expires  int64    `json:"exp"`
+	ID       string   `json:"jti"`
+	Methods  []string `json:"amr"`
+	Number   string   `json:"num"` // pseudonym
+	Source   string   `json:"src"`
+	Sealed   string   `json:"tel"` // the number itself
+	// Milliseconds of auth_time and iat, without which the shortest max_age and idle (1 s) would come out as anything from 0 to 2 s.
+	Millis [2]int64 `json:"ms"`
+}
+
+func date(unix int64) (*jwt.NumericDate, error) { return jwt.NewNumericDate(time.Unix(unix, 0)), nil }
+
+func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return date(c.Expires) }
+func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)       { return date(c.IssuedAt) }
+func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil }
+func (c *claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
+func (c *claims) GetSubject() (string, error)                  { return c.Subject, nil }
+func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return jwt.ClaimStrings{c.Audience}, nil }
+
+// Issue signs v. The same verification may be signed again while it is in use: ActiveAt tells how recently.
+func (k *Keyring) Issue(v *Verification) (string, error) {
+	set := k.sets[0]
+	methods := []string{"sms"}
+	if v.FirstFactor {
+		methods = append(methods, "mfa")
+	}
+	id := v.ID.String()
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
+		Issuer: issuer, Audience: v.Site, Subject: set.pseudonymOf("user", v.User).String(),
+		AuthTime: v.VerifiedAt.Unix(), IssuedAt: v.ActiveAt.Unix(), Expires: v.ExpiresAt.Unix(),
+		ID: id, Methods: methods,
+		Number: set.pseudonymOf("number", string(v.Number)).String(), Source: v.Source.String(),
+		Sealed: base64.RawURLEncoding.EncodeToString(k.Seal([]byte(v.Number), []byte("number "+id))),
+		Millis: [2]int64{v.VerifiedAt.UnixMilli() % 1000, v.ActiveAt.UnixMilli() % 1000},
+	})
+	token.Header["typ"] = tokenType
+	signed, err := token.SignedString(set.tokenKey)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	if len(signed) > maxTokenLength {
+		return "", fmt.Errorf("token of %d bytes is longer than the %d that would be read back", len(signed), maxTokenLength)
+	}
+	return signed, nil
+}
+
+// Read returns the verification that token carries for this user on this site, or [ErrToken].
+// It says nothing about time: an expired token opens nothing, see [Verification.Fresh], but
+// still tells a browser that the user was seen in before.
+//
+// The MAC is checked before anything is parsed: a forged cookie costs us a hash, not a JSON document.
+func (k *Keyring) Read(token, site, user string) (*Verification, error) {
+	signed, mac, ok := splitToken(token)
+	if !ok {
+		return nil, ErrToken
+	}
+	set := k.signer(signed, mac)
+	if set == nil {
+		return nil, ErrToken
+	}
+	var c claims
+	parsed, err := tokenParser(site).ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return set.tokenKey, nil })
+	if err != nil && !errors.Is(err, jwt.ErrTokenExpired) {
+		return nil, ErrToken
+	}
+	if !canonical(parsed.Raw, &c) || c.Subject != set.pseudonymOf("user", user).String() {
+		return nil, ErrToken
+	}
+	v, err := k.verification(&c)
+	if err != nil {
+		return nil, ErrToken
+	}
+	v.Site, v.User = site, user
+	return v, nil
+}
+
+func tokenParser(site string) *jwt.Parser {
+	return jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(),
+		jwt.WithIssuer(issuer), jwt.WithAudience(site), jwt.WithStrictDecoding())
+}
+
+// splitToken checks the outer form and returns what was signed and the signature.
+func splitToken(token string) (signed string, mac []byte, ok bool) {
+	if len(token) > maxTokenLength || !strings.HasPrefix(token, tokenHeader+".") {
+		return "", nil, false
+	}
+	dot := strings.LastIndexByte(token, '.')
+	if dot <= len(tokenHeader) {
+		return "", nil, false
+	}
+	// The alphabet is checked too: the decoder skips line breaks, and a token shall have one spelling.
+	for i := len(tokenHeader) + 1; i < len(token); i++ {
+		if !isTokenByte(token[i]) && i != dot {
+			return "", nil, false
+		}
+	}
+	mac, err := base64.RawURLEncoding.Strict().DecodeString(token[dot+1:])
+	return token[:dot], mac, err == nil
+}
+
+func isTokenByte(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '-' || b == '_'
+}
+
+func (k *Keyring) signer(signed string, mac []byte) *keySet {
+	for _, set := range k.sets {
+		if sum := set.token.sum(signed); hmac.Equal(sum[:], mac) {
+			return set
+		}
+	}
+	return nil
+}
+
+// canonical tells whether the payload is exactly what Issue writes for these
+// claims: no claim twice, none unknown, no number as a string or a fraction.
+func canonical(token string, c *claims) bool {
+	payload, err := base64.RawURLEncoding.Strict().DecodeString(token[len(tokenHeader)+1 : strings.LastIndexByte(token, '.')])
+	if err != nil {
+		return false
+	}
+	again, err := json.Marshal(c)
+	return err == nil && bytes.Equal(again, payload)
+}
+
+func (k *Keyring) verification(c *claims) (*Verification, error) {
+	id, ok := ParseID(c.ID)
+	if !ok || len(c.Methods) == 0 {
+		return nil, ErrToken
+	}
+	source := Directory
+	if c.Source == Asked.String() {
+		source = Asked
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(c.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("decode number: %w", err)
+	}
+	number, err := k.Open(sealed, []byte("number "+c.ID))
+	if err != nil {
+		return nil, err
+	}
+	return &Verification{
+		ID: id, Number: Number(number), Source: source, FirstFactor: len(c.Methods) > 1,
+		VerifiedAt: time.UnixMilli(c.AuthTime*1000 + c.Millis[0]), ActiveAt: time.UnixMilli(c.IssuedAt*1000 + c.Millis[1]),
+		ExpiresAt: time.Unix(c.Expires, 0),
+	}, nil
+}
