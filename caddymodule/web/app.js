@@ -1,86 +1,96 @@
-// Everything here only adds to a page that works without it.
+// Everything here adds to a page that is complete without it.
 'use strict';
 (() => {
-const byId = (id) => document.getElementById(id);
-const form = byId('verify');
-if (!form) return;
-const page = form.dataset;
-const line = byId('line'), again = byId('again'), wait = byId('wait'), valid = byId('valid'), over = byId('over');
-const skew = Date.now() / 1000 - page.now;
-const abort = new AbortController();
-let expires = +page.expires, resend = +page.resend, ended = false, sent = false, timer;
-const left = (at) => Math.ceil(at + skew - Date.now() / 1000);
+  const byId = (id) => document.getElementById(id);
+  const form = byId('verify');
+  if (!form) return;
+  const page = form.dataset, stay = 'stay' in page;
+  const delivery = byId('delivery'), line = byId('line'), valid = byId('valid'), over = byId('over');
+  const resend = byId('resend'), again = byId('again');
+  const abort = new AbortController();
+  // The visitor's clock may be wrong; only its difference to the server's counts.
+  const skew = Date.now() / 1000 - page.now;
+  const left = (at) => Math.ceil(at - Date.now() / 1000 + skew);
+  let expiresAt = +page.expires, resendAt = +page.resend, ended = false, sent = false, timer;
 
-// An answer to a POST would be asked for again, with a warning, by Reload and
-// Back. The protected page itself shows the same challenge.
-if (!('stay' in page)) history.replaceState(null, '', page.next);
+  // Reload and Back would ask whether to post this form once more. The
+  // protected page shows the same challenge, unless it is this page that
+  // carries what was submitted.
+  if (!stay) history.replaceState(null, '', page.next);
 
-const end = (state) => {
-ended = true;
-form.hidden = byId('delivery').hidden = valid.hidden = true;
-over.textContent = over.dataset[state];
-};
+  const end = (state) => {
+    ended = true;
+    form.hidden = delivery.hidden = valid.hidden = true;
+    over.textContent = over.dataset[state];
+    if (resend) {
+      resend.hidden = false;
+      byId('label').textContent = again.dataset.new;
+    }
+  };
 
-const tick = () => {
-if (left(expires) <= 0 && !ended) end('expired');
-const seconds = left(resend);
-if (again) {
-again.disabled = seconds > 0;
-byId('count').textContent = seconds > 0 ? ' ' + (seconds / 60 | 0) + ':' + ('0' + seconds % 60).slice(-2) : '';
-}
-if (wait) wait.hidden = true;
-};
+  const tick = () => {
+    if (!ended && left(expiresAt) <= 0) end('expired');
+    if (!resend) return;
+    const wait = left(resendAt);
+    again.disabled = wait > 0;
+    byId('count').textContent = wait > 0 ? (wait / 60 | 0) + ':' + ('0' + wait % 60).slice(-2) : '';
+  };
 
-const show = (c) => {
-if (c.state == 'verified') {
-ended = true;
-if (!('stay' in page)) location.replace(page.next);
-} else if (c.state != 'pending') {
-end(c.state);
-} else {
-expires = c.expires_at;
-resend = c.resend_at;
-const text = (c.device > 1 ? line.dataset.moved + ' ' : '') + (line.dataset[c.delivery] || '');
-if (line.textContent != text) line.textContent = text;
-byId('delivery').dataset.delivery = c.delivery;
-}
-};
+  const show = (challenge) => {
+    if (challenge.state == 'verified') {
+      ended = true;
+      if (!stay) location.replace(page.next);
+    } else if (challenge.state != 'pending') {
+      end(challenge.state);
+    } else {
+      expiresAt = challenge.expires_at;
+      resendAt = challenge.resend_at;
+      delivery.dataset.delivery = challenge.delivery;
+      const text = (challenge.device > 1 && challenge.delivery != 'failed' ? line.dataset.moved + ' ' : '') + line.dataset[challenge.delivery];
+      // Written only when it differs: each writing is read out.
+      if (line.textContent != text) line.textContent = text;
+    }
+  };
 
-const poll = async () => {
-clearTimeout(timer);
-if (ended || sent || document.hidden) return;
-try {
-const r = await fetch(page.status, { method: page.method || 'GET', headers: { Accept: 'application/json' } });
-const c = await r.json();
-if (r.ok) show(c);
-else if (/no-challenge$/.test(c.type)) end('expired');
-} catch {
-// The next round tries again.
-}
-clearTimeout(timer);
-timer = setTimeout(poll, 2000);
-};
+  const poll = async () => {
+    clearTimeout(timer);
+    if (ended || sent || document.hidden) return;
+    try {
+      const answer = await fetch(page.status, { method: page.method || 'GET', headers: { Accept: 'application/json' } });
+      const body = await answer.json();
+      if (answer.ok) show(body);
+      else if (body.type == 'urn:sms-otp:no-challenge') end('expired');
+    } catch {
+      // Offline for a moment: the next round asks again.
+    }
+    clearTimeout(timer);
+    timer = setTimeout(poll, 2000);
+  };
 
-addEventListener('submit', (e) => {
-if (sent) e.preventDefault();
-sent = true;
-abort.abort();
-});
-addEventListener('pageshow', (e) => {
-sent = false;
-if (e.persisted) poll();
-});
-document.addEventListener('visibilitychange', poll);
+  addEventListener('submit', (event) => {
+    if (sent) event.preventDefault();
+    sent = true;
+    abort.abort();
+  });
+  addEventListener('pageshow', (event) => {
+    sent = false;
+    if (event.persisted) poll();
+  });
+  document.addEventListener('visibilitychange', poll);
 
-valid.textContent = valid.dataset.text.replace('{time}', new Date((expires + skew) * 1000).toLocaleTimeString(document.documentElement.lang, { hour: 'numeric', minute: '2-digit' }));
-tick();
-setInterval(tick, 1000);
-timer = setTimeout(poll, 2000);
+  valid.textContent = valid.dataset.text.replace('{time}', new Date((expiresAt + skew) * 1000)
+    .toLocaleTimeString(document.documentElement.lang, { hour: 'numeric', minute: '2-digit' }));
+  const wait = byId('wait');
+  if (wait) wait.hidden = true;
+  tick();
+  setInterval(tick, 1000);
+  timer = setTimeout(poll, 2000);
 
-if ('OTPCredential' in window) {
-navigator.credentials.get({ otp: { transport: ['sms'] }, signal: abort.signal }).then((c) => {
-byId('code').value = c.code;
-if (!('ask' in page)) form.requestSubmit();
-}).catch(() => {});
-}
+  if ('OTPCredential' in window) {
+    navigator.credentials.get({ otp: { transport: ['sms'] }, signal: abort.signal }).then((otp) => {
+      byId('code').value = otp.code;
+      // Not where there is something to read or to choose first.
+      if (!('ask' in page)) form.requestSubmit();
+    }).catch(() => {});
+  }
 })();

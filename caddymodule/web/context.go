@@ -33,6 +33,9 @@ func (c *Context) N(key string, n int) (template.HTML, error) {
 	if err != nil {
 		return "", err
 	}
+	if len(w) == 1 && w[0].name == "" {
+		return template.HTML(w[0].html), nil
+	}
 	var b strings.Builder
 	for _, s := range w {
 		if s.name == "" {
@@ -47,6 +50,9 @@ func (c *Context) N(key string, n int) (template.HTML, error) {
 	}
 	return template.HTML(b.String()), nil
 }
+
+// exampleNumber is from a range that is kept for fiction.
+const exampleNumber = "+44 7700 900123"
 
 // value is what stands for a placeholder. Names and numbers are isolated, so
 // that a Latin name in an Arabic sentence does not pull the words around it.
@@ -64,6 +70,8 @@ func (c *Context) value(name string, n int) (template.HTML, error) {
 		return c.phone()
 	case "digits":
 		return template.HTML(html.EscapeString(lastDigits(c.PhoneHint))), nil
+	case "example":
+		return isolate(` dir="ltr" class="number"`, exampleNumber), nil
 	case "wait":
 		return c.Wait()
 	}
@@ -82,7 +90,7 @@ func (c *Context) phone() (template.HTML, error) {
 	if err != nil {
 		return "", err
 	}
-	return `<bdi dir="ltr" class="phone" aria-hidden="true">` + template.HTML(html.EscapeString(c.PhoneHint)) +
+	return `<bdi dir="ltr" class="number masked" aria-hidden="true">` + template.HTML(html.EscapeString(c.PhoneHint)) +
 		`</bdi><span class="unseen">` + spoken + `</span>`, nil
 }
 
@@ -103,10 +111,24 @@ func (c *Context) Title() (template.HTML, error) {
 	return c.T("title." + string(c.State))
 }
 
-// Problem says what Error means, or nothing.
+// Intro says why the visitor sees this page and what happens now.
+func (c *Context) Intro() (template.HTML, error) {
+	key := "text." + string(c.State)
+	switch {
+	case c.State == Waiting && c.AskPhone && c.PhoneHint != "":
+		key += "-asked"
+	case (c.State == Waiting || c.State == Offer) && c.PhoneHint == "":
+		key += "-unnamed"
+	case c.State == Locked && c.SendURL == "" && !c.MustWait():
+		key += "-for-good"
+	}
+	return c.T(key)
+}
+
+// Problem says what Error means, or nothing where the heading says it already.
 func (c *Context) Problem() (template.HTML, error) {
 	switch c.Error {
-	case "":
+	case "", string(c.State), "code-" + string(c.State):
 		return "", nil
 	case "code-wrong":
 		if c.AttemptsLeft == 0 {
@@ -120,6 +142,12 @@ func (c *Context) Problem() (template.HTML, error) {
 	}
 	return c.T("error.other")
 }
+
+// CodeRefused says whether Error is about what stood in the field for the code.
+func (c *Context) CodeRefused() bool { return strings.HasPrefix(c.Error, "code-") }
+
+// PhoneRefused says whether Error is about the number that was typed.
+func (c *Context) PhoneRefused() bool { return c.Error == "phone-refused" }
 
 // CodeLabel names the field for the code.
 func (c *Context) CodeLabel() (template.HTML, error) {
@@ -185,13 +213,15 @@ func (c *Context) DeliveryText(delivery string) (template.HTML, error) {
 	if delivery == "unknown" && c.AskPhone {
 		return c.T("delivery.asked")
 	}
-	return c.T("delivery." + delivery)
+	text, err := c.T("delivery." + delivery)
+	if err != nil || delivery != "failed" || c.SendsLeft == 0 {
+		return text, err
+	}
+	next, err := c.T("delivery.failed-next")
+	return text + " " + next, err
 }
 
 // Deliveries lists every value of Delivery, in order.
 func (c *Context) Deliveries() []string { return deliveries }
 
 var deliveries = []string{"sending", "queued", "on_device", "sent", "delivered", "failed", "unknown"}
-
-// ISO writes a time for a <time> element.
-func (c *Context) ISO(t time.Time) string { return t.UTC().Format(time.RFC3339) }

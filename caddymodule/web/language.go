@@ -112,7 +112,7 @@ func parseWording(text string) wording {
 	for text != "" {
 		before, rest, found := strings.Cut(text, "{")
 		if before != "" {
-			w = append(w, segment{text: before, html: html.EscapeString(before)})
+			w = append(w, segment{text: before, html: escape(w, before)})
 		}
 		if !found {
 			break
@@ -122,6 +122,14 @@ func parseWording(text string) wording {
 		text = after
 	}
 	return w
+}
+
+// escape also keeps a number on one line with what it counts.
+func escape(before wording, text string) string {
+	if rest, ok := strings.CutPrefix(text, " "); ok && len(before) > 0 && before[len(before)-1].name == "n" {
+		text = "\u00a0" + rest
+	}
+	return html.EscapeString(text)
 }
 
 // String is the wording as it was written, placeholders and all.
