@@ -122,6 +122,7 @@ answers() {
 }
 
 demo() {
+  heed_interrupts
   need_ports
   build
   build_emulator
@@ -142,6 +143,14 @@ demo() {
   while true; do
     watch_demo
   done
+}
+
+# A script that runs the demo with & has it start with SIGINT ignored, which
+# bash cannot undo for itself. Where env cannot either, SIGTERM ends the demo.
+heed_interrupts() {
+  if [[ $(trap -p INT) == "trap -- ''"* ]] && env --default-signal=INT true 2>/dev/null; then
+    exec env --default-signal=INT ./xcaddy.sh demo
+  fi
 }
 
 need_ports() {
