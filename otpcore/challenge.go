@@ -15,9 +15,9 @@ const (
 	// renewBelow is the remaining life under which sending again begins a new
 	// challenge: nobody should be texted a code that dies on the way.
 	renewBelow = time.Minute
-	// expiredGrace is how long an expired challenge is remembered, so that its
+	// ExpiredGrace is how long an expired challenge is remembered, so that its
 	// visitor reads "expired", and a reload of that page sends nothing.
-	expiredGrace = 10 * time.Minute
+	ExpiredGrace = 10 * time.Minute
 )
 
 // ID names a challenge. It is random, lives in the browser's cookie and is never used twice.
@@ -144,7 +144,7 @@ func (c *Challenge) StateAt(now time.Time) State {
 }
 
 // Keep is until when a store must hold the challenge.
-func (c *Challenge) Keep() time.Time { return time.UnixMilli(c.Expires).Add(expiredGrace) }
+func (c *Challenge) Keep() time.Time { return time.UnixMilli(c.Expires).Add(ExpiredGrace) }
 
 // answer is one submitted code. Belongs tells whether user and site are the
 // challenge's own; matches compares the code.

@@ -13,15 +13,16 @@ type Revocations struct {
 	users sync.Map // canonical user -> time.Time, of the revocation
 }
 
-// End revokes one verification until it would have expired anyway.
-func (r *Revocations) End(v *Verification, now time.Time) {
+// End revokes one verification with all of its reissues. After until, when no route would
+// accept it anyway, that is forgotten.
+func (r *Revocations) End(id ID, until, now time.Time) {
 	r.ids.Range(func(id, until any) bool {
 		if now.After(until.(time.Time)) {
 			r.ids.Delete(id)
 		}
 		return true
 	})
-	r.ids.Store(v.ID, v.ExpiresAt)
+	r.ids.Store(id, until)
 }
 
 // EndUser revokes every verification that the user has at now.

@@ -121,7 +121,8 @@ func (s *Service) observe(e Event) {
 	}
 }
 
-// Status returns what the browser that holds id may know, or NoChallenge.
+// Status returns what the browser that holds id may know, or NoChallenge: without
+// an id for a challenge that is unknown, with it for one that was answered a while ago.
 func (s *Service) Status(ctx context.Context, id ID, r Request) (Result, error) {
 	now := s.now()
 	c, err := s.own(ctx, id, r)
@@ -129,7 +130,7 @@ func (s *Service) Status(ctx context.Context, id ID, r Request) (Result, error) 
 		return Result{}, err
 	}
 	if c.State == Verified && now.Sub(time.UnixMilli(c.VerifiedAt)) > VerifiedGrace {
-		return Result{}, nil
+		return Result{ID: c.ID}, nil
 	}
 	return s.result(now, AlreadySent, c, r), nil
 }

@@ -1,0 +1,196 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddy-sms-otp/caddy-sms-otp/caddymodule/web"
+	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
+)
+
+// crossOrigin refuses what a page of another site makes a browser send.
+var crossOrigin = http.NewCrossOriginProtection()
+
+// act runs an action. Only POST changes anything, and only from this very site.
+func (v *visit) act(a action) error {
+	if err := crossOrigin.Check(v.r); err != nil {
+		return v.refuse(problemCrossSite, otpcore.Result{})
+	}
+	if v.r.Method != http.MethodPost {
+		if a == statusAction && (v.r.Method == http.MethodGet || v.r.Method == http.MethodHead) {
+			return v.status()
+		}
+		// The address bar of a page that a form led to: who enters it again wants the page.
+		if wantsPage(v.r) {
+			return v.redirect()
+		}
+		return v.refuse(problemMethod, otpcore.Result{})
+	}
+	switch a {
+	case sendAction:
+		return v.send()
+	case verifyAction:
+		return v.verify()
+	case logoutAction:
+		return v.logout()
+	default:
+		return v.status()
+	}
+}
+
+// challengeID is the challenge that an action is about: of several cookies the first that is this visitor's.
+func (v *visit) challengeID() (otpcore.ID, error) {
+	res, _, err := v.current()
+	if err != nil || res.ID != (otpcore.ID{}) {
+		return res.ID, err
+	}
+	// Not this visitor's own: the rules decide, and may charge for it.
+	if ids := v.h.challengeIDs(v.r); len(ids) > 0 {
+		return ids[0], nil
+	}
+	return otpcore.ID{}, nil
+}
+
+func (v *visit) send() error {
+	form, err := readFields(v.w, v.r)
+	if err != nil {
+		return v.refuse(bodyProblem(err, problemBadBody), otpcore.Result{})
+	}
+	if v.open() {
+		return v.alreadyVerified()
+	}
+	id, err := v.challengeID()
+	if err != nil {
+		return v.unavailable(err)
+	}
+	r := v.request()
+	if sent, err := strconv.Atoi(form["sent"]); err == nil && sent >= 0 {
+		r.Seen = sent
+	}
+	res, err := v.svc.Send(v.r.Context(), id, r)
+	if err != nil {
+		return v.unavailable(err)
+	}
+	switch res.Outcome {
+	case otpcore.MessageSent, otpcore.AlreadySent:
+	default:
+		return v.refuse(problemOf(res.Outcome), res)
+	}
+	v.keepChallenge(res)
+	if wantsPage(v.r) {
+		return v.page(http.StatusAccepted, stateOf(res.View.State), "", res)
+	}
+	return v.json(http.StatusAccepted, "application/json", sentJSON{challengeOf(res.View), challengeOf(res.View)})
+}
+
+// sentJSON is the challenge, and the challenge under that name too: a client may
+// read the same member from every answer to send, be it a success or a problem.
+type sentJSON struct {
+	*challengeJSON
+	Challenge *challengeJSON `json:"challenge"`
+}
+
+func (v *visit) alreadyVerified() error {
+	if wantsPage(v.r) {
+		return v.redirect()
+	}
+	return v.verifiedJSON(v.held)
+}
+
+type verifiedJSON struct {
+	Verified  bool  `json:"verified"`
+	ExpiresAt int64 `json:"expires_at"`
+}
+
+// verifiedJSON tells until when this route will not ask again, should nothing more be requested.
+func (v *visit) verifiedJSON(held *otpcore.Verification) error {
+	end := held.VerifiedAt.Add(time.Duration(v.h.MaxAge))
+	if idle := held.ActiveAt.Add(time.Duration(v.h.Idle)); idle.Before(end) {
+		end = idle
+	}
+	return v.json(http.StatusOK, "application/json", verifiedJSON{true, end.Unix()})
+}
+
+func (v *visit) verify() error {
+	form, err := readFields(v.w, v.r)
+	if err != nil {
+		return v.refuseWithChallenge(bodyProblem(err, problemOf(otpcore.Malformed)))
+	}
+	id, err := v.challengeID()
+	if err != nil {
+		return v.unavailable(err)
+	}
+	res, err := v.svc.Submit(v.r.Context(), id, v.request(), form["code"])
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if res.Outcome == otpcore.Accepted && res.Verification != nil {
+		return v.accepted(res)
+	}
+	// Back to the form after it was answered: the visitor is in, and wants to go on.
+	if res.Outcome == otpcore.NoChallenge && v.open() && wantsPage(v.r) {
+		return v.redirect()
+	}
+	return v.refuse(problemOf(res.Outcome), res)
+}
+
+func (v *visit) accepted(res otpcore.Result) error {
+	if err := v.issue(*res.Verification, res.Verification.ActiveAt); err != nil {
+		return v.unavailable(err)
+	}
+	if wantsPage(v.r) {
+		return v.redirect()
+	}
+	return v.verifiedJSON(res.Verification)
+}
+
+// refuseWithChallenge refuses what could not even be read, and still shows how the challenge stands.
+func (v *visit) refuseWithChallenge(p problem) error {
+	res, _, err := v.current()
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if p.state == web.Waiting && res.View == nil {
+		p.state = web.Offer
+	}
+	return v.refuse(p, res)
+}
+
+func (v *visit) status() error {
+	res, _, err := v.current()
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if res.View == nil {
+		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
+	}
+	return v.json(http.StatusOK, "application/json", challengeOf(res.View))
+}
+
+// logout ends every verification that the browser shows, at once and everywhere.
+func (v *visit) logout() error {
+	for _, token := range cookieValues(v.r, v.h.Cookie.Name) {
+		if held, err := v.svc.Keys.Read(token, v.site, v.subject.User); err == nil {
+			v.svc.Revocations.End(held.ID, v.h.app.lastExpiry(held), v.now)
+		}
+	}
+	setCookie(v.w, v.h.Cookie.Name, "", v.h.Cookie.Domain, -1)
+	// An id that stands for nothing: for a minute the browser counts as one whose
+	// challenge is over, or the redirect below would text the next code at once.
+	v.h.setChallenge(v.w, otpcore.NewID(), time.Minute)
+	if wantsPage(v.r) {
+		return v.redirect()
+	}
+	v.w.Header().Set("Cache-Control", "no-store")
+	v.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func bodyProblem(err error, malformed problem) problem {
+	if errors.Is(err, errTooLarge) {
+		return problemTooLarge
+	}
+	return malformed
+}

@@ -1,0 +1,95 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+)
+
+// The bounds outside of which a setting is refused, and what NIST SP 800-63B-4
+// and OWASP ask for, below which it loads with a warning.
+const (
+	minTTL, maxTTL               = 30 * time.Second, 10 * time.Minute
+	minCodeLength, maxCodeLength = 4, 10
+	minAge                       = time.Second
+	advisedCodeLength            = 6
+	advisedTTL                   = 3 * time.Minute
+	advisedIdle                  = time.Hour
+	advisedAge                   = 24 * time.Hour
+)
+
+func (h *Handler) check() error {
+	if ttl := time.Duration(h.TTL); ttl < minTTL || ttl > maxTTL {
+		return fmt.Errorf("ttl is %s; codes may be valid for 30s to 10m (NIST SP 800-63B-4, 3.1.3.2)", ttl)
+	}
+	if h.Code.Length < minCodeLength || h.Code.Length > maxCodeLength {
+		return fmt.Errorf("code has %d characters; write 4 to 10, such as: code 6 digits", h.Code.Length)
+	}
+	switch h.Code.Alphabet {
+	case otpcore.Digits.String():
+		h.alphabet = otpcore.Digits
+	case otpcore.Alphanumeric.String():
+		h.alphabet = otpcore.Alphanumeric
+	default:
+		return fmt.Errorf("code %q is unknown; write digits or alphanumeric", h.Code.Alphabet)
+	}
+	if age := time.Duration(h.MaxAge); age < minAge {
+		return fmt.Errorf("max_age is %s, must be at least 1s", age)
+	}
+	if idle := time.Duration(h.Idle); idle < minAge {
+		return fmt.Errorf("idle is %s, must be at least 1s", idle)
+	}
+	if h.Message != "" {
+		if err := checkMessage(h.Message); err != nil {
+			return err
+		}
+	}
+	return h.checkCookie()
+}
+
+func (h *Handler) checkCookie() error {
+	name := h.Cookie.Name
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("cookie name %q has characters that a cookie's name cannot have", name)
+	}
+	lower := strings.ToLower(name)
+	if h.Cookie.Domain == "" {
+		return nil
+	}
+	if strings.HasPrefix(lower, "__host-") {
+		return errors.New("cookie domain: browsers refuse a domain on a cookie whose name begins with __Host-; add: cookie { name __Http-sms-otp }")
+	}
+	if strings.ContainsAny(h.Cookie.Domain, " :/;,") || !strings.Contains(h.Cookie.Domain, ".") {
+		return fmt.Errorf("cookie domain %q is not a domain; write it without scheme and port, such as example.com", h.Cookie.Domain)
+	}
+	h.Cookie.Domain = strings.ToLower(strings.TrimPrefix(h.Cookie.Domain, "."))
+	return nil
+}
+
+func (h *Handler) checkNumbers() error {
+	if h.Phone != "" && len(h.app.Countries) == 0 {
+		return errors.New("phone takes numbers from a placeholder: say with the global option countries which calling codes may be sent to, such as: countries 49 43")
+	}
+	if h.Phone == "" && h.Phonebook == nil {
+		return errors.New("no phone numbers: add phonebook file phones.csv to the global option sms_otp or to this directive, or name with phone the placeholder that holds the number")
+	}
+	return nil
+}
+
+// warn logs what loads but is weaker than the standards ask for.
+func (h *Handler) warn() {
+	warn := func(weak bool, setting, advice, clause string) {
+		if weak {
+			h.log.Warn(setting+" is weaker than advised: "+advice, zap.String("clause", clause))
+		}
+	}
+	warn(h.Code.Length < advisedCodeLength, "code", "use at least 6 characters", "NIST SP 800-63B-4, 3.1.3.2")
+	warn(time.Duration(h.TTL) < advisedTTL, "ttl", "visitors need at least 3m to find their phone", "OWASP MFA cheat sheet; NIST SP 800-63B-4, 3.1.3.2")
+	warn(time.Duration(h.Idle) > advisedIdle, "idle", "ask again after at most 1h without a request", "NIST SP 800-63B-4, 2.2.3")
+	warn(time.Duration(h.MaxAge) > advisedAge, "max_age", "ask again after at most 24h", "NIST SP 800-63B-4, 2.2.3")
+}
