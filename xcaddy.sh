@@ -212,7 +212,8 @@ run_tests() {
   provide gcc gcc cc clang # the race detector links with C
   provide chromium chromium chromium-browser google-chrome
   go build -buildvcs=false -o "$scratch/runner" ./test/runner
-  exec "$scratch/runner"
+  GOBIN="$PWD/$scratch/bin" go install -modfile="$tools" tool
+  PATH="$PWD/$scratch/bin:$PATH" exec "$scratch/runner"
 }
 
 # provide PACKAGE COMMAND...: installs the package unless a command is there.
