@@ -133,7 +133,7 @@ demo() {
   trap 'exit 143' TERM HUP
   start emulator "$scratch/emulator" --listen "127.0.0.1:$emulator_port"
   # Nothing of the user's own Caddy is read or written, no real gateway is used.
-  start caddy env -u SMSGATEWAY24_URL -u SMSGATEWAY24_TOKEN \
+  start caddy env -u SMSGATEWAY24_URL SMSGATEWAY24_TOKEN=demo \
     XDG_DATA_HOME="$PWD/$demo/data" XDG_CONFIG_HOME="$PWD/$demo/config" \
     ./caddy run --config Caddyfile.example --adapter caddyfile
   until answers "$emulator_port" && answers "$site_port"; do
