@@ -236,11 +236,22 @@ func (r *Renderer) language(name string) *language {
 func (r *Renderer) Header() http.Header { return r.header.Clone() }
 
 // Text is the message in this language, with the placeholders {code}, {site}
-// and {minutes}. The caller adds the origin-bound last line.
-func (r *Renderer) Text(lang string) string {
-	w, err := r.language(lang).wording("sms", 0)
+// and {minutes}. The caller adds the origin-bound last line. With a usual name
+// and domain both together fit one segment: of GSM-7 where the language can be
+// written in it, else of UCS-2.
+func (r *Renderer) Text(lang string) string { return r.text("sms", lang) }
+
+// ConfirmText is the message that also says, as {action}, what its code confirms.
+func (r *Renderer) ConfirmText(lang string) string { return r.text("sms.confirm", lang) }
+
+// DeviceText is the message that also says that the code is for a browser that
+// is not known yet.
+func (r *Renderer) DeviceText(lang string) string { return r.text("sms.device", lang) }
+
+func (r *Renderer) text(key, lang string) string {
+	w, err := r.language(lang).wording(key, 0)
 	if err != nil {
-		return "{code}"
+		return "{code}" // never: a test finds missing messages
 	}
 	return w.String()
 }

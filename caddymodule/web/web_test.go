@@ -196,3 +196,12 @@ func BenchmarkNew(b *testing.B) {
 		}
 	}
 }
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
