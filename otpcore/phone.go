@@ -19,7 +19,7 @@ type Number string
 func ParseNumber(written string) (Number, error) {
 	s := strings.TrimSpace(written)
 	if !strings.HasPrefix(s, "+") {
-		return "", errors.New("must begin with + and the country's calling code, such as +44 7700 900123")
+		return "", errors.New("must begin with + and the country's calling code, such as +1 202 555 0123")
 	}
 	digits := make([]byte, 1, 16)
 	digits[0] = '+'
