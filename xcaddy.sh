@@ -56,8 +56,8 @@ build() {
   say "Building Caddy $version with $module (minutes the first time, then seconds)"
   rm -f "$scratch/caddy"
   run_xcaddy "$version" >"$scratch/xcaddy.log" 2>&1 </dev/null || {
-    cat "$scratch/xcaddy.log" >&2
-    die "xcaddy failed; what it said is above and in $scratch/xcaddy.log"
+    tail -n 20 "$scratch/xcaddy.log" >&2
+    die "xcaddy failed; the last it said is above, all of it in $scratch/xcaddy.log"
   }
   check_binary "$scratch/caddy" "$version"
   mv "$scratch/caddy" caddy
