@@ -46,7 +46,8 @@
       expiresAt = challenge.expires_at;
       resendAt = challenge.resend_at;
       delivery.dataset.delivery = challenge.delivery;
-      const text = (challenge.device > 1 && challenge.delivery != 'failed' ? line.dataset.moved + ' ' : '') + line.dataset[challenge.delivery];
+      const text = line.dataset[challenge.delivery];
+      byId('moved').hidden = challenge.device < 2 || challenge.delivery == 'failed';
       // Written only when it differs: each writing is read out.
       if (line.textContent != text) line.textContent = text;
     }

@@ -72,6 +72,8 @@ func (c *Context) value(name string, n int) (template.HTML, error) {
 		return template.HTML(html.EscapeString(lastDigits(c.PhoneHint))), nil
 	case "example":
 		return isolate(` dir="ltr" class="number"`, exampleNumber), nil
+	case "https":
+		return isolate(` dir="ltr"`, "https://"), nil
 	case "wait":
 		return c.Wait()
 	}
@@ -210,16 +212,17 @@ func (c *Context) HelpdeskField() bool {
 
 // DeliveryText says how far the message has got.
 func (c *Context) DeliveryText(delivery string) (template.HTML, error) {
-	if delivery == "unknown" && c.AskPhone {
+	switch {
+	case delivery == "unknown" && c.AskPhone:
 		return c.T("delivery.asked")
+	case delivery == "failed" && c.SendsLeft > 0:
+		return c.T("delivery.failed-again")
 	}
-	text, err := c.T("delivery." + delivery)
-	if err != nil || delivery != "failed" || c.SendsLeft == 0 {
-		return text, err
-	}
-	next, err := c.T("delivery.failed-next")
-	return text + " " + next, err
+	return c.T("delivery." + delivery)
 }
+
+// Moved says whether another phone sends, after one that could not.
+func (c *Context) Moved() bool { return c.Device > 1 && c.Delivery != "failed" }
 
 // Deliveries lists every value of Delivery, in order.
 func (c *Context) Deliveries() []string { return deliveries }

@@ -27,8 +27,8 @@ var index = template.Must(template.New("index").Parse(`<!doctype html>
 
 var sheet = template.Must(template.New("sheet").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{{.Lang}}</title>
-<style>body{font:1rem system-ui;margin:1rem;background:#888}figure{display:inline-block;margin:.5rem}iframe{width:360px;height:{{.Height}}px;border:0;display:block}</style>
-{{range .Stories}}<figure><figcaption>{{.Name}}</figcaption><iframe src="/story/{{.Name}}?lang={{$.Lang}}&theme={{$.Theme}}" title="{{.Name}}"></iframe></figure>{{end}}`))
+<style>body{font:1rem system-ui;margin:1rem;background:#888}figure{display:inline-block;margin:.25rem;vertical-align:top}iframe{width:{{.Width}}px;height:100px;border:0;display:block}</style>
+{{range .Stories}}<figure><figcaption>{{.Name}}</figcaption><iframe src="/story/{{.Name}}?lang={{$.Lang}}&theme={{$.Theme}}" title="{{.Name}}" onload="this.style.height=this.contentDocument.body.scrollHeight+40+&quot;px&quot;"></iframe></figure>{{end}}`))
 
 // Handler serves an index at /, each story at /story/NAME?lang=TAG&theme=THEME,
 // and all or some of them side by side at /sheet?lang=TAG&theme=THEME&only=REGEXP.
@@ -60,7 +60,7 @@ func serveSheet(w http.ResponseWriter, req *http.Request) {
 	if theme == "auto" {
 		theme = "light" // the real headers forbid frames
 	}
-	sheet.Execute(w, map[string]any{"Stories": stories, "Lang": req.FormValue("lang"), "Theme": theme, "Height": 780})
+	sheet.Execute(w, map[string]any{"Stories": stories, "Lang": req.FormValue("lang"), "Theme": theme, "Width": 340})
 }
 
 func theme(req *http.Request) string {
