@@ -67,6 +67,13 @@ func (*MemoryStore) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "sms_otp.stores.memory", New: func() caddy.Module { return new(MemoryStore) }}
 }
 
+func (s *MemoryStore) check() error {
+	if s.Capacity < 0 || s.Capacity > maxCapacity {
+		return fmt.Errorf("store memory: capacity is %d, must be 1 to %d", s.Capacity, maxCapacity)
+	}
+	return nil
+}
+
 const (
 	defaultCapacity = 100_000
 	maxCapacity     = 10_000_000
@@ -98,11 +105,13 @@ type Rate struct {
 	Per caddy.Duration `json:"per"`
 }
 
+var errNoGateway = errors.New("sms_otp has no gateway; add to the global options: sms_otp { gateway smsgateway24 { token … device … } }")
+
 // Provision sets up the app. It starts nothing: a configuration that is only validated must leave no trace.
 func (app *App) Provision(ctx caddy.Context) (err error) {
 	app.ctx, app.log = ctx, ctx.Logger()
 	if app.GatewayRaw == nil {
-		return errors.New("no gateway: add the global option sms_otp { gateway smsgateway24 { token … device … } }")
+		return errNoGateway
 	}
 	if app.keys, err = resolveKeys(app.Keys); err != nil {
 		return err
@@ -145,12 +154,12 @@ func (app *App) provisionStore(ctx caddy.Context) error {
 		if !ok {
 			return fmt.Errorf("store: %T is not supported; use: store memory", store)
 		}
+		if err := memory.check(); err != nil {
+			return err
+		}
 		if memory.Capacity != 0 {
 			app.capacity = memory.Capacity
 		}
-	}
-	if app.capacity < 1 || app.capacity > maxCapacity {
-		return fmt.Errorf("store memory: capacity is %d, must be 1 to %d", app.capacity, maxCapacity)
 	}
 	var err error
 	app.engine, err = acquireEngine(app.capacity)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/caddy-sms-otp/caddy-sms-otp/gatewayclient"
@@ -58,14 +59,11 @@ func (*SmsGateWay24) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the token and checks the settings. The resolved token stays in the client alone.
 func (g *SmsGateWay24) Provision(caddy.Context) error {
-	if g.Token == "" {
-		return errors.New("no token: add token {env.SMSGATEWAY24_TOKEN}")
+	if err := g.checkRequired(); err != nil {
+		return err
 	}
-	if len(g.Devices) == 0 {
-		return errors.New("no device: add device with the number that the gateway shows for the phone, such as device 10403")
-	}
-	if g.Poll != 0 && time.Duration(g.Poll) < minPoll {
-		return fmt.Errorf("poll is %s, must be at least 500ms", time.Duration(g.Poll))
+	if err := g.checkPoll(); err != nil {
+		return err
 	}
 	token, err := resolve("token", g.Token)
 	if err != nil {
@@ -80,6 +78,33 @@ func (g *SmsGateWay24) Provision(caddy.Context) error {
 	g.client, err = gatewayclient.New(gatewayclient.Config{
 		URL: address, API: g.API, Token: token, Auth: g.Auth, Timeout: time.Duration(g.Timeout),
 	})
+	return err
+}
+
+func (g *SmsGateWay24) checkRequired() error {
+	if g.Token == "" {
+		return errors.New("gateway smsgateway24 has no token; add: token {env.SMSGATEWAY24_TOKEN}")
+	}
+	if len(g.Devices) == 0 {
+		return errors.New("gateway smsgateway24 has no device; add the number that the gateway shows for the phone, such as: device 10403")
+	}
+	return nil
+}
+
+func (g *SmsGateWay24) checkPoll() error {
+	if poll := time.Duration(g.Poll); poll != 0 && poll < minPoll {
+		return fmt.Errorf("poll is %s, must be at least %s", poll, minPoll)
+	}
+	return nil
+}
+
+// checkWire lets the client judge what can be judged before placeholders are resolved.
+func (g *SmsGateWay24) checkWire() error {
+	address := g.URL
+	if strings.Contains(address, "{") {
+		address = ""
+	}
+	_, err := gatewayclient.New(gatewayclient.Config{URL: address, API: g.API, Token: "not known yet", Auth: g.Auth})
 	return err
 }
 

@@ -87,10 +87,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("getting the sms_otp app: %w", err)
 	}
 	h.app = app.(*App)
-	h.setDefaults()
-	if err := h.check(); err != nil {
+	if err := h.checks().all(); err != nil {
 		return fmt.Errorf("sms_otp: %w", err)
 	}
+	h.setDefaults()
 	if err := h.app.addPhonebook(h.Phonebook); err != nil {
 		return fmt.Errorf("sms_otp: %w", err)
 	}
@@ -127,6 +127,9 @@ func (h *Handler) setDefaults() {
 	}
 	if h.Code.Alphabet == "" {
 		h.Code.Alphabet = otpcore.Digits.String()
+	}
+	if h.Code.Alphabet == otpcore.Alphanumeric.String() {
+		h.alphabet = otpcore.Alphanumeric
 	}
 	if h.Cookie.Name == "" {
 		h.Cookie.Name = defaultCookie

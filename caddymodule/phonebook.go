@@ -185,6 +185,8 @@ func readDirectory(f io.Reader) (*directory, error) {
 	}
 }
 
+var errHeader = errors.New("the first line must be the header user,phone or user,phone,language")
+
 // readHeader returns the positions of the columns; language is -1 where there is none.
 func readHeader(lines *csv.Reader) (user, phone, language int, err error) {
 	header, err := lines.Read()
@@ -201,11 +203,11 @@ func readHeader(lines *csv.Reader) (user, phone, language int, err error) {
 		case "language":
 			language = i
 		default:
-			return 0, 0, 0, fmt.Errorf("the header line has an unknown column %q; it must be user,phone or user,phone,language", name)
+			return 0, 0, 0, errHeader // without the name: it may be somebody's number
 		}
 	}
 	if user < 0 || phone < 0 {
-		return 0, 0, 0, errors.New("the first line must be the header user,phone or user,phone,language")
+		return 0, 0, 0, errHeader
 	}
 	return user, phone, language, nil
 }

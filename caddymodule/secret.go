@@ -35,21 +35,29 @@ func resolve(option, value string) (string, error) {
 func resolveKeys(written []string) ([][]byte, error) {
 	keys := make([][]byte, 0, len(written))
 	for i, w := range written {
-		option := fmt.Sprintf("key %d", i+1)
-		text, err := resolve(option, w)
+		text, err := resolve(fmt.Sprintf("key %d", i+1), w)
 		if err != nil {
 			return nil, err
 		}
-		key, err := decodeKey(text)
+		key, err := parseKey(i, text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: not base64; make one with: openssl rand -base64 32", option)
-		}
-		if len(key) < otpcore.MinKeyLength {
-			return nil, fmt.Errorf("%s: has %d bytes, at least %d are needed; make one with: openssl rand -base64 32", option, len(key), otpcore.MinKeyLength)
+			return nil, err
 		}
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// parseKey reads the key at position i of the option.
+func parseKey(i int, text string) ([]byte, error) {
+	key, err := decodeKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("key %d is not base64; make one with: openssl rand -base64 32", i+1)
+	}
+	if len(key) < otpcore.MinKeyLength {
+		return nil, fmt.Errorf("key %d has %d bytes, at least %d are needed; make one with: openssl rand -base64 32", i+1, len(key), otpcore.MinKeyLength)
+	}
+	return key, nil
 }
 
 func decodeKey(text string) ([]byte, error) {

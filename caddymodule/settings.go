@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 )
@@ -23,45 +24,57 @@ const (
 	advisedAge                   = 24 * time.Hour
 )
 
-func (h *Handler) check() error {
-	if ttl := time.Duration(h.TTL); ttl < minTTL || ttl > maxTTL {
+// checks are the rules for single options. They hold for settings that are still
+// empty too: the defaults come later.
+func (h *Handler) checks() checks {
+	return checks{
+		"ttl": h.checkTTL, "code": h.checkCode, "cookie": h.checkCookie, "message": h.checkMessage,
+		"max_age": func() error { return checkAge("max_age", h.MaxAge) },
+		"idle":    func() error { return checkAge("idle", h.Idle) },
+	}
+}
+
+func (h *Handler) checkTTL() error {
+	if ttl := time.Duration(h.TTL); ttl != 0 && (ttl < minTTL || ttl > maxTTL) {
 		return fmt.Errorf("ttl is %s; codes may be valid for 30s to 10m (NIST SP 800-63B-4, 3.1.3.2)", ttl)
 	}
-	if h.Code.Length < minCodeLength || h.Code.Length > maxCodeLength {
-		return fmt.Errorf("code has %d characters; write 4 to 10, such as: code 6 digits", h.Code.Length)
+	return nil
+}
+
+func (h *Handler) checkCode() error {
+	if n := h.Code.Length; n != 0 && (n < minCodeLength || n > maxCodeLength) {
+		return fmt.Errorf("code has %d characters; write 4 to 10, such as: code 6 digits", n)
 	}
 	switch h.Code.Alphabet {
-	case otpcore.Digits.String():
-		h.alphabet = otpcore.Digits
-	case otpcore.Alphanumeric.String():
-		h.alphabet = otpcore.Alphanumeric
-	default:
-		return fmt.Errorf("code %q is unknown; write digits or alphanumeric", h.Code.Alphabet)
+	case "", otpcore.Digits.String(), otpcore.Alphanumeric.String():
+		return nil
 	}
-	if age := time.Duration(h.MaxAge); age < minAge {
-		return fmt.Errorf("max_age is %s, must be at least 1s", age)
+	return fmt.Errorf("code %q is unknown; write digits or alphanumeric", h.Code.Alphabet)
+}
+
+func checkAge(option string, written caddy.Duration) error {
+	if age := time.Duration(written); age != 0 && age < minAge {
+		return fmt.Errorf("%s is %s, must be at least 1s", option, age)
 	}
-	if idle := time.Duration(h.Idle); idle < minAge {
-		return fmt.Errorf("idle is %s, must be at least 1s", idle)
+	return nil
+}
+
+func (h *Handler) checkMessage() error {
+	if h.Message == "" {
+		return nil
 	}
-	if h.Message != "" {
-		if err := checkMessage(h.Message); err != nil {
-			return err
-		}
-	}
-	return h.checkCookie()
+	return checkMessage(h.Message)
 }
 
 func (h *Handler) checkCookie() error {
 	name := h.Cookie.Name
-	if !httpguts.ValidHeaderFieldName(name) {
+	if name != "" && !httpguts.ValidHeaderFieldName(name) {
 		return fmt.Errorf("cookie name %q has characters that a cookie's name cannot have", name)
 	}
-	lower := strings.ToLower(name)
 	if h.Cookie.Domain == "" {
 		return nil
 	}
-	if strings.HasPrefix(lower, "__host-") {
+	if name == "" || strings.HasPrefix(strings.ToLower(name), "__host-") {
 		return errors.New("cookie domain: browsers refuse a domain on a cookie whose name begins with __Host-; add: cookie { name __Http-sms-otp }")
 	}
 	if strings.ContainsAny(h.Cookie.Domain, " :/;,") || !strings.Contains(h.Cookie.Domain, ".") {
