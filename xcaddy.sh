@@ -136,8 +136,10 @@ demo() {
   start caddy env -u SMSGATEWAY24_URL SMSGATEWAY24_TOKEN=demo \
     XDG_DATA_HOME="$PWD/$demo/data" XDG_CONFIG_HOME="$PWD/$demo/config" \
     ./caddy run --config Caddyfile.example --adapter caddyfile
+  local patience=200
   until answers "$emulator_port" && answers "$site_port"; do
     watch_demo
+    ((patience-- > 0)) || die "the demo runs but does not answer; see the logs in $demo"
   done
   show_addresses
   while true; do
