@@ -132,6 +132,18 @@ func TestCaddyfiles(t *testing.T) {
 	}
 }
 
+func TestOnlyBadConfigurationsFail(t *testing.T) {
+	files, _ := filepath.Glob("testdata/caddyfile/*.txt")
+	for _, file := range files {
+		content, _ := os.ReadFile(file)
+		_, want, _ := strings.Cut(string(content), fixtureSeparator)
+		bad := strings.HasPrefix(filepath.Base(file), "bad_")
+		if failed := strings.HasPrefix(want, "adapting:") || strings.HasPrefix(want, "loading:"); failed != bad {
+			t.Errorf("%s: %q", file, want)
+		}
+	}
+}
+
 // An error that an operator reads names the place: the adapter's with file and line, the
 // others with the directive and the option.
 func TestErrorsNameTheirPlace(t *testing.T) {

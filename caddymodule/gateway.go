@@ -104,7 +104,7 @@ func (g *SmsGateWay24) checkWire() error {
 	if strings.Contains(address, "{") {
 		address = ""
 	}
-	_, err := gatewayclient.New(gatewayclient.Config{URL: address, API: g.API, Token: "not known yet", Auth: g.Auth})
+	_, err := gatewayclient.New(gatewayclient.Config{URL: address, API: g.API, Token: "later", Auth: g.Auth})
 	return err
 }
 
