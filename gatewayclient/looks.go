@@ -1,0 +1,136 @@
+package gatewayclient
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// Looks that come within this time share their calls.
+	gather = 20 * time.Millisecond
+	// From this many on, listing the account's messages is cheaper than asking one by one.
+	listFrom = 6
+	// Only young messages are listed: the list must stay short.
+	listAge = 15 * time.Minute
+	// How long listing is left alone after it did not help.
+	listRest      = 10 * time.Minute
+	looksAtOnce   = 4
+	clockDistance = 5 * time.Minute // that our clock and the gateway's may be apart
+)
+
+// looks gathers everybody's questions after messages and asks them together.
+// It has no goroutine of its own while nobody asks.
+type looks struct {
+	client *Client
+
+	mu       sync.Mutex
+	waiting  []*look
+	noListTo time.Time
+}
+
+type look struct {
+	id     string
+	since  time.Time // when the message was handed over
+	ctx    context.Context
+	code   int
+	err    error
+	answer chan struct{}
+}
+
+func newLooks(c *Client) *looks { return &looks{client: c} }
+
+// at asks for the state of one message, as a number of the wire.
+func (l *looks) at(ctx context.Context, id string, since time.Time) (int, error) {
+	q := &look{id: id, since: since, ctx: ctx, answer: make(chan struct{})}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, q)
+	if len(l.waiting) == 1 {
+		time.AfterFunc(gather, l.serve)
+	}
+	l.mu.Unlock()
+	select {
+	case <-q.answer:
+		return q.code, q.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (l *looks) serve() {
+	l.mu.Lock()
+	asked := l.waiting
+	l.waiting = nil
+	list := time.Now().After(l.noListTo)
+	l.mu.Unlock()
+	ctx, cancel := whileAsked(asked)
+	defer cancel()
+	if list && len(asked) >= listFrom {
+		asked = l.list(ctx, asked)
+	}
+	l.each(ctx, asked)
+}
+
+// whileAsked ends when nobody waits for an answer any more.
+func whileAsked(asked []*look) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var left sync.WaitGroup
+	left.Add(len(asked))
+	stops := make([]func() bool, len(asked))
+	for i, q := range asked {
+		stops[i] = context.AfterFunc(q.ctx, left.Done)
+	}
+	go func() { left.Wait(); cancel() }()
+	return ctx, func() {
+		for _, stop := range stops {
+			if stop() {
+				left.Done()
+			}
+		}
+	}
+}
+
+// list answers what one list of the account's messages holds, and returns the rest.
+func (l *looks) list(ctx context.Context, asked []*look) []*look {
+	oldest := time.Now()
+	for _, q := range asked {
+		if q.since.Before(oldest) && time.Since(q.since) < listAge {
+			oldest = q.since
+		}
+	}
+	found, err := l.client.since(ctx, oldest.Add(-clockDistance))
+	codes := make(map[string]int, len(found))
+	for _, m := range found {
+		codes[m.ID] = m.Code
+	}
+	var rest []*look
+	for _, q := range asked {
+		if code, ok := codes[q.id]; ok {
+			q.code = code
+			close(q.answer)
+		} else {
+			rest = append(rest, q)
+		}
+	}
+	// A list that fails or lacks most of what was asked for costs more than it saves.
+	if err != nil || len(rest) > len(asked)/2 {
+		l.mu.Lock()
+		l.noListTo = time.Now().Add(listRest)
+		l.mu.Unlock()
+	}
+	return rest
+}
+
+func (l *looks) each(ctx context.Context, asked []*look) {
+	places := make(chan struct{}, looksAtOnce)
+	var all sync.WaitGroup
+	for _, q := range asked {
+		places <- struct{}{}
+		all.Go(func() {
+			q.code, q.err = l.client.status(ctx, q.id)
+			close(q.answer)
+			<-places
+		})
+	}
+	all.Wait()
+}
