@@ -250,7 +250,11 @@ func (f *Fleet) refusal(ctx context.Context, d device, refused *Error) *Error {
 	if class, failed := ClassOf(err); !failed || (class != Refused && class != Auth) {
 		return &Error{Class: Refused, Call: refused.Call, detail: fmt.Sprintf("the account has no device %s; look at `device`", d.ID)}
 	}
-	return &Error{Class: Auth, Call: refused.Call, detail: "the token was refused; copy it again from the account page"}
+	return errToken(refused.Call)
+}
+
+func errToken(call string) *Error {
+	return &Error{Class: Auth, Call: call, detail: "the token was refused; copy it again from the account page"}
 }
 
 // take waits for a place to make a call in.

@@ -56,7 +56,7 @@ func (d *delivery) look(ctx context.Context, h *handOver) (code int, seen bool) 
 	}
 	var err error
 	if h.id == "" {
-		code, err = d.find(ctx, h)
+		code, err = d.f.find(ctx, h)
 	} else {
 		code, err = d.f.looks.at(ctx, h.id, h.at)
 	}
@@ -164,8 +164,8 @@ func (d *delivery) silenceAt(h *handOver) time.Time {
 func (l *Ledger) pollOf(id string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.phones[id]; p != nil && p.poll > 0 {
-		return p.poll
+	if p := l.phones[id]; p != nil {
+		return p.interval()
 	}
 	return pickUpDefault
 }

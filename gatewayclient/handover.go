@@ -116,7 +116,7 @@ func (d *delivery) ambiguous(ctx context.Context, h *handOver, why *Error) error
 	} else {
 		d.alive = append(d.alive, h)
 		h.judged = true // the gateway is to blame, not the phone
-		if code, err := d.find(ctx, h); err == nil {
+		if code, err := d.f.find(ctx, h); err == nil {
 			h.judged = false
 			d.note(h, code)
 			return nil
@@ -127,15 +127,15 @@ func (d *delivery) ambiguous(ctx context.Context, h *handOver, why *Error) error
 }
 
 // find looks for a message by the mark that it was sent with.
-func (d *delivery) find(ctx context.Context, h *handOver) (int, error) {
-	found, err := d.f.client.Find(ctx, h.mark)
+func (f *Fleet) find(ctx context.Context, h *handOver) (int, error) {
+	found, err := f.client.Find(ctx, h.mark)
 	if err != nil {
 		return 0, err
 	}
 	for _, m := range found {
 		if m.Device == h.device.ID || m.Device == "" {
 			h.id = m.ID
-			d.f.ledger.accepted(h.device.DeviceConfig, h.mark, m.ID)
+			f.ledger.accepted(h.device.DeviceConfig, h.mark, m.ID)
 			return m.Code, nil
 		}
 	}

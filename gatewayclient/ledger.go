@@ -17,8 +17,9 @@ const (
 // failed, when it was heard of. It belongs to no configuration, so that a
 // reload changes nothing. Safe for concurrent use.
 type Ledger struct {
-	mu     sync.Mutex
-	phones map[string]*phone
+	mu      sync.Mutex
+	phones  map[string]*phone
+	changes uint64
 }
 
 // NewLedger knows nothing yet.
@@ -139,6 +140,7 @@ func (p *phone) prune(now time.Time, per time.Duration) {
 
 // reserveLocked takes the allowance of one message before it is handed over.
 func (l *Ledger) reserveLocked(d DeviceConfig, mark int64, segments int, asked bool, now time.Time) {
+	l.changes++
 	p := l.phoneLocked(d.ID, now)
 	p.open[mark] = &claim{At: now, Segments: segments, Asked: asked, followed: true}
 	p.breakers[d.SIM].claim(now)
@@ -194,6 +196,7 @@ func (l *Ledger) change(d DeviceConfig, f func(*phone, time.Time)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	l.changes++
 	f(l.phoneLocked(d.ID, now), now)
 }
 

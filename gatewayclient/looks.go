@@ -2,6 +2,7 @@ package gatewayclient
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -14,9 +15,10 @@ const (
 	// Only young messages are listed: the list must stay short.
 	listAge = 15 * time.Minute
 	// How long listing is left alone after it did not help.
-	listRest      = 10 * time.Minute
-	looksAtOnce   = 4
-	clockDistance = 5 * time.Minute // that our clock and the gateway's may be apart
+	listRest        = 10 * time.Minute
+	looksAtOnce     = 4
+	slowDownAtLeast = 2 * time.Second
+	clockDistance   = 5 * time.Minute // that our clock and the gateway's may be apart
 )
 
 // looks gathers everybody's questions after messages and asks them together.
@@ -27,6 +29,7 @@ type looks struct {
 	mu       sync.Mutex
 	waiting  []*look
 	noListTo time.Time
+	pauseTo  time.Time // too many calls were made
 }
 
 type look struct {
@@ -44,6 +47,10 @@ func newLooks(c *Client) *looks { return &looks{client: c} }
 func (l *looks) at(ctx context.Context, id string, since time.Time) (int, error) {
 	q := &look{id: id, since: since, ctx: ctx, answer: make(chan struct{})}
 	l.mu.Lock()
+	if time.Now().Before(l.pauseTo) {
+		l.mu.Unlock()
+		return 0, &Error{Class: RateLimited, Call: "getsmsstatus", detail: "too many calls"}
+	}
 	l.waiting = append(l.waiting, q)
 	if len(l.waiting) == 1 {
 		time.AfterFunc(gather, l.serve)
@@ -112,6 +119,7 @@ func (l *looks) list(ctx context.Context, asked []*look) []*look {
 			rest = append(rest, q)
 		}
 	}
+	l.slowDown(err)
 	// A list that fails or lacks most of what was asked for costs more than it saves.
 	if err != nil || len(rest) > len(asked)/2 {
 		l.mu.Lock()
@@ -121,6 +129,17 @@ func (l *looks) list(ctx context.Context, asked []*look) []*look {
 	return rest
 }
 
+// slowDown keeps to what the gateway said about too many calls.
+func (l *looks) slowDown(err error) {
+	var e *Error
+	if !errors.As(err, &e) || e.Class != RateLimited {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pauseTo = time.Now().Add(max(e.RetryAfter, slowDownAtLeast))
+}
+
 func (l *looks) each(ctx context.Context, asked []*look) {
 	places := make(chan struct{}, looksAtOnce)
 	var all sync.WaitGroup
@@ -128,6 +147,7 @@ func (l *looks) each(ctx context.Context, asked []*look) {
 		places <- struct{}{}
 		all.Go(func() {
 			q.code, q.err = l.client.status(ctx, q.id)
+			l.slowDown(q.err)
 			close(q.answer)
 			<-places
 		})

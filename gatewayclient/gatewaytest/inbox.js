@@ -15,6 +15,7 @@ const show = (old, now) => {
     return;
   }
   if (old.children.length !== now.children.length || !now.children.length) { old.replaceWith(now.cloneNode(true)); return; }
+  for (const a of now.attributes) old.setAttribute(a.name, a.value);
   [...old.children].forEach((child, i) => show(child, now.children[i]));
 };
 const copyable = () => {
