@@ -46,7 +46,7 @@
       expiresAt = challenge.expires_at;
       resendAt = challenge.resend_at;
       delivery.dataset.delivery = challenge.delivery;
-      const text = line.dataset[challenge.delivery];
+      const text = document.querySelector('[data-of=' + challenge.delivery + ']').textContent;
       byId('moved').hidden = challenge.device < 2 || challenge.delivery == 'failed';
       // Written only when it differs: each writing is read out.
       if (line.textContent != text) line.textContent = text;

@@ -97,7 +97,11 @@ func (c *Context) phone() (template.HTML, error) {
 }
 
 func lastDigits(hint string) string {
-	return hint[strings.LastIndexFunc(hint, func(r rune) bool { return r < '0' || r > '9' })+1:]
+	start := len(hint)
+	for start > 0 && '0' <= hint[start-1] && hint[start-1] <= '9' {
+		start--
+	}
+	return hint[start:]
 }
 
 // Title is the heading of the page.

@@ -89,6 +89,30 @@ func TestEveryStateHasAHeadingInEveryLanguage(t *testing.T) {
 	}
 }
 
+func TestMaskedNumberIsReadOutByItsLastDigits(t *testing.T) {
+	for hint, want := range map[string]string{
+		"+49•••••78": "the number ending in 78", "+49•••••": "the number ending in ", "07": "the number ending in 07",
+	} {
+		page := waiting()
+		page.PhoneHint = hint
+		if got := between(t, render(t, renderer(t, Options{}), page), `<span class="unseen">`, "</span>"); got != want {
+			t.Errorf("%s: %q, want %q", hint, got, want)
+		}
+	}
+}
+
+func TestEveryDeliveryHasItsTextAtHandForTheScript(t *testing.T) {
+	document := render(t, renderer(t, Options{}), waiting())
+	for _, delivery := range deliveries {
+		if text := between(t, document, `<span data-of="`+delivery+`">`, "</span>"); text == "" {
+			t.Errorf("%s: no text", delivery)
+		}
+	}
+	if strings.Contains(document, "ZgotmplZ") {
+		t.Error("the template engine has refused a value")
+	}
+}
+
 func TestWhatOthersTypedIsEscaped(t *testing.T) {
 	const evil = `"'></script><b>{site}`
 	page := waiting()

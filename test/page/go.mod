@@ -3,6 +3,7 @@ module github.com/caddy-sms-otp/caddy-sms-otp/test/page
 go 1.26.0
 
 require (
+	github.com/caddy-sms-otp/caddy-sms-otp v0.0.0-00010101000000-000000000000
 	github.com/chromedp/cdproto v0.0.0-20250724212937-08a3db8b4327
 	github.com/chromedp/chromedp v0.14.2
 )
@@ -14,6 +15,7 @@ require (
 	github.com/gobwas/pool v0.2.1 // indirect
 	github.com/gobwas/ws v1.4.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
 )
 
 replace github.com/caddy-sms-otp/caddy-sms-otp => ../..
