@@ -289,7 +289,7 @@ func (v *visit) issue(of otpcore.Verification, active time.Time) error {
 // request is what the rules are asked about.
 func (v *visit) request() otpcore.Request {
 	return otpcore.Request{
-		Subject: v.subject, Site: v.site, Seen: -1,
+		Subject: v.subject, Site: v.site, Seen: -1, Pass: true,
 		Length: v.h.Code.Length, Alphabet: v.h.alphabet, TTL: time.Duration(v.h.TTL),
 		Compose: v.compose(),
 	}

@@ -12,8 +12,8 @@ import (
 // without any first factor is counted apart from what comes after one.
 func (u *Subject) class() string {
 	switch {
-	case u.Known != nil:
-		return "known " + u.Known.String()
+	case u.known != "":
+		return u.known
 	case !u.FirstFactor:
 		return "asked"
 	}

@@ -40,6 +40,7 @@ type keySet struct {
 	tokenKey  []byte
 	token     macPool
 	pseudonym macPool
+	pass      macPool
 	seal      cipher.AEAD
 }
 
@@ -74,6 +75,10 @@ func newKeySet(secret []byte) (*keySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive pseudonym key: %w", err)
 	}
+	pass, err := derive("pass")
+	if err != nil {
+		return nil, fmt.Errorf("derive pass key: %w", err)
+	}
 	seal, err := derive("seal")
 	if err != nil {
 		return nil, fmt.Errorf("derive sealing key: %w", err)
@@ -86,7 +91,10 @@ func newKeySet(secret []byte) (*keySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}
-	return &keySet{tokenKey: token, token: newMACPool(token), pseudonym: newMACPool(pseudonym), seal: aead}, nil
+	return &keySet{
+		tokenKey: token, token: newMACPool(token), pseudonym: newMACPool(pseudonym),
+		pass: newMACPool(pass), seal: aead,
+	}, nil
 }
 
 // Pseudonym returns the keyed name of value. Kind keeps a user and a number

@@ -46,6 +46,8 @@ type Subject struct {
 	FirstFactor bool   // the user is known from another factor before this one
 	Known       *ID    // the verification that this browser once had of this user, if any
 	Address     string // the client's address as counted; counts only without a first factor
+
+	known string // the name of Known's allowance, see recall
 }
 
 // Request is what a challenge is made for.
@@ -58,6 +60,8 @@ type Request struct {
 	// Seen is the number of messages that the visitor's form knows of, or less
 	// than 0 where it says nothing. A form that knows of fewer was sent before.
 	Seen int
+	// Pass tells that a code of the help desk is good here, see [Service.IssuePass].
+	Pass bool
 	// Compose writes the message. Remaining is what is left of the code's life.
 	Compose func(code string, remaining time.Duration) string
 }
@@ -78,6 +82,7 @@ type Event struct {
 	Report  Report
 	Err     error
 	After   time.Duration // from hand-over to this report
+	Pass    bool          // a code of the help desk was tried, not one that was sent
 }
 
 // EventKind tells events apart.
@@ -177,9 +182,18 @@ func (s *Service) result(now time.Time, o Outcome, c *Challenge, r Request) Resu
 // Submit answers the challenge with what was typed. Only the outcome Accepted
 // carries a verification; an error means that ours is the fault and nothing was decided.
 func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (Result, error) {
-	c, err := s.find(ctx, id)
-	if err != nil || c == nil || !s.sameNumber(c, r) {
+	if err := s.recall(ctx, &r.Subject); err != nil {
 		return Result{}, err
+	}
+	c, err := s.find(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	if res, done, err := s.submitPass(ctx, c, r, typed); done || err != nil {
+		return res, err
+	}
+	if c == nil || !s.sameNumber(c, r) {
+		return Result{}, nil
 	}
 	now := s.now()
 	code, ok := c.Alphabet.Normalize(typed, int(c.Length))
