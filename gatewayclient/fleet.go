@@ -139,7 +139,7 @@ func sooner(a, b *Error) *Error {
 // those that had their chance. The error says why there is none.
 //
 // The first device that is well and has room to spare is used. Where none has
-// room to spare, whichever is left the most.
+// room to spare, the least busy one, and of those whichever is left the most.
 func (f *Fleet) choose(t Text, segments int, except map[int]bool) (device, int64, error) {
 	now := time.Now()
 	if err := f.tokenRefused(now); err != nil {
@@ -186,15 +186,27 @@ func cost(d device, segments int) int {
 type rank struct {
 	offline bool
 	roomy   bool // more than half of its limit is left and it is not busy
+	waiting int  // messages beyond those that are soon sent
 	left    int
 }
 
-// A phone sends one message a second, so a handful waiting is already felt.
-const busy = 5
+const (
+	// A phone sends one message a second, so a handful waiting is already felt.
+	busy = 5
+	// What has waited for longer than this does not keep a phone busy any more.
+	busyFor = time.Minute
+)
 
 func (p *phone) rank(d DeviceConfig, now time.Time) rank {
-	left := p.left(d, now, false)
-	return rank{offline: p.offline, roomy: 2*left > d.LimitN && len(p.open) < busy, left: left}
+	r := rank{offline: p.offline, left: p.left(d, now, false)}
+	for _, c := range p.open {
+		if now.Sub(c.At) < busyFor {
+			r.waiting++
+		}
+	}
+	r.waiting = max(r.waiting-busy+1, 0)
+	r.roomy = 2*r.left > d.LimitN && r.waiting == 0
+	return r
 }
 
 // before is false for equals, so that the order of the configuration decides.
@@ -204,6 +216,9 @@ func (r rank) before(o rank) bool {
 	}
 	if r.roomy != o.roomy {
 		return r.roomy
+	}
+	if r.waiting != o.waiting {
+		return r.waiting < o.waiting
 	}
 	return !r.roomy && r.left > o.left
 }

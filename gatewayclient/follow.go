@@ -155,7 +155,7 @@ func (d *delivery) silent(h *handOver) bool {
 
 func (d *delivery) silenceAt(h *handOver) time.Time {
 	if h.state == OnDevice {
-		return h.since.Add(sendWithin)
+		return later(h.since, d.f.ledger.lastSent(h.device.ID)).Add(sendWithin)
 	}
 	return h.at.Add(d.f.ledger.pollOf(h.device.ID) + pickUpGrace)
 }
@@ -168,6 +168,24 @@ func (l *Ledger) pollOf(id string) time.Duration {
 		return p.interval()
 	}
 	return pickUpDefault
+}
+
+// lastSent is when a phone was last seen to send something: until it has had
+// its turn, a message that waits behind others is not stuck.
+func (l *Ledger) lastSent(id string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.phones[id]; p != nil {
+		return p.lastSent
+	}
+	return time.Time{}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

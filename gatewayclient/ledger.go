@@ -33,6 +33,7 @@ type phone struct {
 	contact  time.Time // last heard of; zero: never
 	offline  bool      // the gateway says so
 	poll     time.Duration
+	lastSent time.Time
 	touched  time.Time
 }
 
@@ -78,8 +79,8 @@ func (l *Ledger) forgetOneLocked() {
 // used counts what falls into the window that ends now. What is still open
 // counts however old it is: it would be sent in the window to come.
 func (p *phone) used(now time.Time, per time.Duration) (all, asked int) {
-	for _, c := range p.spent {
-		if now.Sub(c.At) < per {
+	for i := range p.spent {
+		if c := &p.spent[i]; now.Sub(c.At) < per {
 			all += c.Segments
 			asked += c.Asked
 		}
@@ -177,6 +178,9 @@ func (l *Ledger) unfollow(d DeviceConfig, mark int64) {
 func (l *Ledger) worked(d DeviceConfig, sent bool) {
 	l.change(d, func(p *phone, now time.Time) {
 		p.contact, p.offline = now, false
+		if sent {
+			p.lastSent = now
+		}
 		if b := &p.breakers[d.SIM]; sent || b.silent {
 			*b = breaker{}
 		}

@@ -3,6 +3,8 @@ package gatewayclient
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,12 +15,12 @@ const (
 	// From this many on, listing the account's messages is cheaper than asking one by one.
 	listFrom = 6
 	// Only young messages are listed: the list must stay short.
-	listAge = 15 * time.Minute
+	listAge = 2 * time.Minute
 	// How long listing is left alone after it did not help.
 	listRest        = 10 * time.Minute
 	looksAtOnce     = 4
 	slowDownAtLeast = 2 * time.Second
-	clockDistance   = 5 * time.Minute // that our clock and the gateway's may be apart
+	clockDistance   = 30 * time.Second // that our clock and the gateway's may be apart
 )
 
 // looks gathers everybody's questions after messages and asks them together.
@@ -98,35 +100,39 @@ func whileAsked(asked []*look) (context.Context, context.CancelFunc) {
 }
 
 // list answers what one list of the account's messages holds, and returns the rest.
-func (l *looks) list(ctx context.Context, asked []*look) []*look {
-	oldest := time.Now()
+func (l *looks) list(ctx context.Context, asked []*look) (rest []*look) {
+	now := time.Now()
+	young := make(map[string]*look, len(asked))
+	oldest := now
 	for _, q := range asked {
-		if q.since.Before(oldest) && time.Since(q.since) < listAge {
+		if now.Sub(q.since) > listAge {
+			rest = append(rest, q)
+			continue
+		}
+		young[q.id] = q
+		if q.since.Before(oldest) {
 			oldest = q.since
 		}
 	}
-	found, err := l.client.since(ctx, oldest.Add(-clockDistance))
-	codes := make(map[string]int, len(found))
-	for _, m := range found {
-		codes[m.ID] = m.Code
+	if len(young) < listFrom {
+		return asked
 	}
-	var rest []*look
-	for _, q := range asked {
-		if code, ok := codes[q.id]; ok {
-			q.code = code
+	found, err := l.client.since(ctx, oldest.Add(-clockDistance))
+	l.slowDown(err)
+	for _, m := range found {
+		if q := young[m.ID]; q != nil {
+			q.code = m.Code
 			close(q.answer)
-		} else {
-			rest = append(rest, q)
+			delete(young, m.ID)
 		}
 	}
-	l.slowDown(err)
 	// A list that fails or lacks most of what was asked for costs more than it saves.
-	if err != nil || len(rest) > len(asked)/2 {
+	if err != nil || 2*len(young) > len(asked)-len(rest) {
 		l.mu.Lock()
-		l.noListTo = time.Now().Add(listRest)
+		l.noListTo = now.Add(listRest)
 		l.mu.Unlock()
 	}
-	return rest
+	return slices.AppendSeq(rest, maps.Values(young))
 }
 
 // slowDown keeps to what the gateway said about too many calls.

@@ -44,50 +44,50 @@ func writePage(w http.ResponseWriter, status int) {
 }
 
 // serveCall runs work between the faults that strike before it and after it.
-func (s *Server) serveCall(w http.ResponseWriter, call, device string, work func() answer) {
-	if s.before(w, call, device) {
+func (s *Server) serveCall(w http.ResponseWriter, on occasion, work func() answer) {
+	if s.before(w, on) {
 		return
 	}
 	a := work()
-	s.after(w, call, device, a)
+	s.after(w, on, a)
 }
 
 // before lets the faults strike that keep the work from being done.
-func (s *Server) before(w http.ResponseWriter, call, device string) (done bool) {
-	if s.strikes("lost-request", device, call) {
+func (s *Server) before(w http.ResponseWriter, on occasion) (done bool) {
+	if s.strikes("lost-request", on) {
 		panic(http.ErrAbortHandler)
 	}
-	if wait, ok := s.wait("late", device, call, 3*time.Second); ok {
+	if wait, ok := s.wait("late", on, 3*time.Second); ok {
 		s.sleep(wait)
 	}
 	for _, status := range []int{500, 503, 400, 401, 402} {
-		if s.strikes("http-"+strconv.Itoa(status), device, call) {
+		if s.strikes("http-"+strconv.Itoa(status), on) {
 			writeJSON(w, status, map[string]any{"message": http.StatusText(status)})
 			return true
 		}
 	}
-	if wait, ok := s.wait("http-429", device, call, 2*time.Second); ok {
+	if wait, ok := s.wait("http-429", on, 2*time.Second); ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
 		writeJSON(w, http.StatusTooManyRequests, map[string]any{"message": "Too Many Requests"})
 		return true
 	}
-	return s.beforeOdd(w, call, device)
+	return s.beforeOdd(w, on)
 }
 
-func (s *Server) beforeOdd(w http.ResponseWriter, call, device string) (done bool) {
+func (s *Server) beforeOdd(w http.ResponseWriter, on occasion) (done bool) {
 	switch {
-	case s.strikes("http-404", device, call):
+	case s.strikes("http-404", on):
 		writePage(w, http.StatusNotFound)
-	case s.strikes("html", device, call):
+	case s.strikes("html", on):
 		writePage(w, http.StatusOK)
-	case s.strikes("redirect", device, call):
+	case s.strikes("redirect", on):
 		w.Header().Set("Location", "https://www.example.com/")
 		w.WriteHeader(http.StatusFound)
-	case s.strikes("not-json", device, call):
+	case s.strikes("not-json", on):
 		_, _ = w.Write([]byte("Fatal error: allowed memory exhausted"))
-	case s.strikes("empty", device, call):
+	case s.strikes("empty", on):
 		w.WriteHeader(http.StatusOK)
-	case s.strikes("huge", device, call):
+	case s.strikes("huge", on):
 		_, _ = w.Write([]byte(`{"error":0,"message":"` + strings.Repeat("x", 5<<20) + `"}`))
 	default:
 		return false
@@ -96,14 +96,14 @@ func (s *Server) beforeOdd(w http.ResponseWriter, call, device string) (done boo
 }
 
 // after lets the faults strike that spoil the answer to work that was done.
-func (s *Server) after(w http.ResponseWriter, call, device string, a answer) {
-	if s.strikes("lost-reply", device, call) {
+func (s *Server) after(w http.ResponseWriter, on occasion, a answer) {
+	if s.strikes("lost-reply", on) {
 		panic(http.ErrAbortHandler)
 	}
-	if wait, ok := s.wait("slow", device, call, 3*time.Second); ok {
+	if wait, ok := s.wait("slow", on, 3*time.Second); ok {
 		s.sleep(wait)
 	}
-	if s.strikes("http-500-after", device, call) {
+	if s.strikes("http-500-after", on) {
 		writeJSON(w, http.StatusInternalServerError, map[string]any{"message": "Server Error"})
 		return
 	}
@@ -111,11 +111,11 @@ func (s *Server) after(w http.ResponseWriter, call, device string, a answer) {
 	writeJSON(rec, a.status, a.body)
 	body := rec.Body.Bytes()
 	switch {
-	case s.strikes("truncated", device, call):
+	case s.strikes("truncated", on):
 		body = body[:len(body)/2]
-	case s.strikes("no-id", device, call):
+	case s.strikes("no-id", on):
 		body = regexp.MustCompile(`"(sms_id|message_id)":\d+,?`).ReplaceAll(body, nil)
-	case s.strikes("odd-types", device, call):
+	case s.strikes("odd-types", on):
 		body = regexp.MustCompile(`:(\d+|false)([,}])`).ReplaceAll(body, []byte(`:"$1"$2`))
 	}
 	for name, v := range rec.Header() {
@@ -125,10 +125,10 @@ func (s *Server) after(w http.ResponseWriter, call, device string, a answer) {
 	_, _ = w.Write(body)
 }
 
-func (s *Server) wait(name, device, call string, usual time.Duration) (time.Duration, bool) {
+func (s *Server) wait(name string, on occasion, usual time.Duration) (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.drawLocked(name, device, call)
+	f := s.drawLocked(name, on)
 	if f == nil {
 		return 0, false
 	}

@@ -3,6 +3,8 @@ package gatewaytest
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,6 +19,8 @@ type Fault struct {
 	Rate   float64 `json:"rate,omitempty"`   // how likely; 0: certain
 	Times  int     `json:"times,omitempty"`  // how often, then no more; 0: always
 	Delay  int     `json:"delay_ms,omitempty"`
+
+	drawn map[occasion]uint64 // how often
 }
 
 // GatewayFaults, PhoneFaults and HookFaults are the names of all faults.
@@ -91,28 +95,34 @@ func (s *Server) Faults() []Fault {
 	defer s.mu.Unlock()
 	all := make([]Fault, 0, len(s.faults))
 	for _, f := range s.faults {
-		all = append(all, *f)
+		shown := *f
+		shown.drawn = nil
+		all = append(all, shown)
 	}
 	return all
 }
 
-func (s *Server) strikes(name, device, call string) bool {
+// occasion is where a fault may strike.
+type occasion struct {
+	call, device string
+	about        string // the text that it is about
+}
+
+func (s *Server) strikes(name string, on occasion) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.strikesLocked(name, device, call)
+	return s.strikesLocked(name, on)
 }
 
-func (s *Server) strikesLocked(name, device, call string) bool {
-	return s.drawLocked(name, device, call) != nil
-}
+func (s *Server) strikesLocked(name string, on occasion) bool { return s.drawLocked(name, on) != nil }
 
 // drawLocked is the fault of this name that happens now, if one does.
-func (s *Server) drawLocked(name, device, call string) *Fault {
+func (s *Server) drawLocked(name string, on occasion) *Fault {
 	for i, f := range s.faults {
-		if f.Name != name || (f.Device != "" && f.Device != device) || (f.Call != "" && f.Call != call) {
+		if f.Name != name || (f.Device != "" && f.Device != on.device) || (f.Call != "" && f.Call != on.call) {
 			continue
 		}
-		if f.Rate > 0 && s.random.Float64() >= f.Rate {
+		if f.Rate > 0 && f.draw(s.o.Seed, on) >= f.Rate {
 			continue
 		}
 		if f.Times > 0 {
@@ -123,6 +133,23 @@ func (s *Server) drawLocked(name, device, call string) *Fault {
 		return f
 	}
 	return nil
+}
+
+const maxDrawn = 1 << 20
+
+// draw is a number from 0 to 1 that depends on the seed, the occasion and how
+// often it came, and on nothing else: what befalls one message does not change
+// with the order in which others happen to come.
+func (f *Fault) draw(seed uint64, on occasion) float64 {
+	if f.drawn == nil || len(f.drawn) > maxDrawn {
+		f.drawn = map[occasion]uint64{}
+	}
+	f.drawn[on]++
+	h := fnv.New64a()
+	for _, part := range []string{f.Name, f.Device, on.call, on.device, on.about} {
+		_, _ = h.Write(append([]byte(part), 0))
+	}
+	return rand.New(rand.NewPCG(seed+f.drawn[on], h.Sum64())).Float64()
 }
 
 func (f *Fault) delay(usual time.Duration) time.Duration {

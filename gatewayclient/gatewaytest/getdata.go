@@ -36,8 +36,9 @@ func (s *Server) serveGetdata(w http.ResponseWriter, r *http.Request) {
 		_ = f.addJSON([]byte(bulk)) // what is broken in it shows as a missing token
 	}
 	device := f["device_id"]
-	s.serveCall(w, call, device, func() answer {
-		if call != "gettoken" && (f["token"] == "" || f["token"] == "bad" || s.strikes("wrong-token", device, call)) {
+	on := occasion{call, device, s.about(f)}
+	s.serveCall(w, on, func() answer {
+		if call != "gettoken" && (f["token"] == "" || f["token"] == "bad" || s.strikes("wrong-token", on)) {
 			return refusal(wrongLogin)
 		}
 		s.mu.Lock()
@@ -45,6 +46,19 @@ func (s *Server) serveGetdata(w http.ResponseWriter, r *http.Request) {
 		s.catchUpLocked()
 		return work(f)
 	})
+}
+
+// about is the text that a call is about.
+func (s *Server) about(f fields) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.byID[f.number("sms_id")]; m != nil {
+		return m.Body
+	}
+	if all := s.byMark[f.number("customerid")]; len(all) > 0 {
+		return all[0].Body
+	}
+	return f["body"]
 }
 
 func (s *Server) getToken(f fields) answer {
@@ -85,7 +99,7 @@ func (s *Server) accept(call string, f fields) (m *Message, why string) {
 		return nil, "body is required"
 	case s.o.Plan > 0 && len(s.messages) >= s.o.Plan:
 		return nil, "Your plan's limit is reached"
-	case s.strikesLocked("refuse", f["device_id"], call):
+	case s.strikesLocked("refuse", occasion{call, f["device_id"], f["body"]}):
 		return nil, "Device is not available"
 	}
 	sim := f.number("sim")

@@ -32,17 +32,17 @@ func (s *Server) hookState(m *Message, now time.Time) {
 		SMSID: m.ID, StatusID: m.State, Status: statusTitle(m.State), SendTo: m.To,
 		SentTime: now.UTC().Format(time.DateTime), DeviceID: m.DeviceID,
 	}
-	if sim := m.SIM; s.strikesLocked("hook-old-shape", "", "") {
+	if sim := m.SIM; s.strikesLocked("hook-old-shape", occasion{}) {
 		body.SIM = &sim
 	} else {
 		body.ChannelID = &sim
 	}
 	h := hook{s.o.StateHook, body}
 	s.hooks = append(s.hooks, h)
-	if s.strikesLocked("hook-duplicate", "", "") {
+	if s.strikesLocked("hook-duplicate", occasion{}) {
 		s.hooks = append(s.hooks, h)
 	}
-	if n := len(s.hooks); n >= 2 && s.strikesLocked("hook-disorder", "", "") {
+	if n := len(s.hooks); n >= 2 && s.strikesLocked("hook-disorder", occasion{}) {
 		s.hooks[n-1], s.hooks[n-2] = s.hooks[n-2], s.hooks[n-1]
 	}
 }

@@ -18,7 +18,7 @@ func (s *Server) Client() *http.Client { return &http.Client{Transport: inProces
 type inProcess struct{ s *Server }
 
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.s.strikes("refuse-connection", "", "") {
+	if t.s.strikes("refuse-connection", occasion{}) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	trace := httptrace.ContextClientTrace(r.Context())

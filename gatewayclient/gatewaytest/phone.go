@@ -51,6 +51,10 @@ type phone struct {
 	sent     []*Message
 }
 
+func (p *phone) strikes(fault, about string) bool {
+	return p.s.strikesLocked(fault, occasion{device: p.name(), about: about})
+}
+
 func (p *phone) name() string { return strconv.Itoa(p.id) }
 
 // event is something that happens at a moment, in order of moments, then of origin.
@@ -114,7 +118,7 @@ func (p *phone) expect(now time.Time) {
 // ask is the phone asking for messages.
 func (p *phone) ask(now time.Time) {
 	p.visit = false
-	if p.s.strikesLocked("offline", p.name(), "") || p.s.strikesLocked("no-pickup", p.name(), "") {
+	if p.strikes("offline", "") || p.strikes("no-pickup", "") {
 		p.expect(now)
 		return
 	}
@@ -156,11 +160,11 @@ func (p *phone) send(now time.Time) {
 	m := p.carrying[0]
 	p.carrying = p.carrying[1:]
 	defer p.goOn(now)
-	if p.s.strikesLocked("stuck-on-phone", p.name(), "") {
+	if p.strikes("stuck-on-phone", m.Body) {
 		return
 	}
 	for _, state := range []int{8, 9, 10, 11, 12, 100, 101} {
-		if p.s.strikesLocked("fail-"+strconv.Itoa(state), p.name(), "") {
+		if p.strikes("fail-"+strconv.Itoa(state), m.Body) {
 			p.s.turn(m, state, now)
 			return
 		}
@@ -173,7 +177,7 @@ func (p *phone) send(now time.Time) {
 	m.SentAt = now
 	p.sent = append(p.sent, m)
 	p.s.turn(m, stateSent, now)
-	if p.s.strikesLocked("stuck-sent", p.name(), "") {
+	if p.strikes("stuck-sent", m.Body) {
 		return
 	}
 	p.s.at(now.Add(p.s.o.Report), func(now time.Time) { p.s.turn(m, stateDelivered, now) })

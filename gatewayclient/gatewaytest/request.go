@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ type Request struct {
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Request(nil), s.requests...)
+	return slices.Clone(s.requests[max(0, len(s.requests)-keepRequests):])
 }
 
 // Calls is how often a call was made; of all calls where none is named.
@@ -51,8 +52,8 @@ func (s *Server) record(call string, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls[call]++
-	if len(s.requests) == keepRequests {
-		s.requests = append(s.requests[:0], s.requests[1:]...)
+	if len(s.requests) >= 2*keepRequests {
+		s.requests = slices.Clone(s.requests[keepRequests:])
 	}
 	s.requests = append(s.requests, Request{s.o.Now(), call, string(raw)})
 }

@@ -2,7 +2,6 @@ package gatewaytest
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -57,7 +56,6 @@ type Server struct {
 	done chan struct{}
 
 	mu       sync.Mutex
-	random   *rand.Rand
 	phones   []*phone
 	messages []*Message // in order of arrival
 	byID     map[int64]*Message
@@ -79,7 +77,7 @@ const firstID = 22074698
 func New(o Options) *Server {
 	o.complete()
 	s := &Server{
-		o: o, done: make(chan struct{}), random: rand.New(rand.NewPCG(o.Seed, 24)),
+		o: o, done: make(chan struct{}),
 		byID: map[int64]*Message{}, byMark: map[int64][]*Message{}, calls: map[string]int{},
 	}
 	for _, d := range o.Devices {
@@ -174,7 +172,7 @@ type faultyListener struct {
 func (l faultyListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
-		if err != nil || !l.s.strikes("refuse-connection", "", "") {
+		if err != nil || !l.s.strikes("refuse-connection", occasion{}) {
 			return c, err
 		}
 		c.Close()

@@ -22,9 +22,9 @@ func (s *Server) serveV1(w http.ResponseWriter, r *http.Request) {
 	if !bearer {
 		token = f["token"]
 	}
-	device := f["device_id"]
-	s.serveCall(w, "send", device, func() answer {
-		if token == "" || token == "bad" || s.strikes("wrong-token", device, "send") {
+	on := occasion{"send", f["device_id"], f["message"]}
+	s.serveCall(w, on, func() answer {
+		if token == "" || token == "bad" || s.strikes("wrong-token", on) {
 			return answer{http.StatusUnauthorized, v1Refusal("Unauthorized")}
 		}
 		s.mu.Lock()
