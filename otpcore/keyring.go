@@ -32,7 +32,30 @@ func parsePseudonym(s string) (p Pseudonym, ok bool) {
 // Keyring holds the secrets of a server: the first signs and seals, all of
 // them verify and open, so that a key can be replaced without sending everybody
 // a new code. It is safe for concurrent use.
-type Keyring struct{ sets []*keySet }
+type Keyring struct {
+	sets        []*keySet
+	seal, state Box
+}
+
+// Box seals with the first of its ciphers, and opens with whichever fits. It is
+// safe for concurrent use.
+type Box []cipher.AEAD
+
+// Seal encrypts plain so that it opens only with the same context (which is
+// authenticated, not stored).
+func (b Box) Seal(plain, context []byte) []byte { return b[0].Seal(nil, nil, plain, context) }
+
+// Open reverses Seal.
+func (b Box) Open(sealed, context []byte) ([]byte, error) {
+	var err error
+	for _, aead := range b {
+		var plain []byte
+		if plain, err = aead.Open(nil, nil, sealed, context); err == nil {
+			return plain, nil
+		}
+	}
+	return nil, fmt.Errorf("open sealed value: %w", err)
+}
 
 // keySet holds what is derived from one secret. One key per purpose: the cookie's
 // key can never check a code, nor the other way round.
@@ -42,6 +65,7 @@ type keySet struct {
 	pseudonym macPool
 	pass      macPool
 	seal      cipher.AEAD
+	state     cipher.AEAD
 }
 
 // NewKeyring derives the keys. Each secret must have at least [MinKeyLength] bytes.
@@ -59,6 +83,7 @@ func NewKeyring(secrets ...[]byte) (*Keyring, error) {
 			return nil, err
 		}
 		ring.sets = append(ring.sets, set)
+		ring.seal, ring.state = append(ring.seal, set.seal), append(ring.state, set.state)
 	}
 	return ring, nil
 }
@@ -79,11 +104,21 @@ func newKeySet(secret []byte) (*keySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive pass key: %w", err)
 	}
-	seal, err := derive("seal")
-	if err != nil {
-		return nil, fmt.Errorf("derive sealing key: %w", err)
+	set := &keySet{tokenKey: token, token: newMACPool(token), pseudonym: newMACPool(pseudonym), pass: newMACPool(pass)}
+	for purpose, aead := range map[string]*cipher.AEAD{"seal": &set.seal, "state": &set.state} {
+		key, err := derive(purpose)
+		if err != nil {
+			return nil, fmt.Errorf("derive %s key: %w", purpose, err)
+		}
+		if *aead, err = newAEAD(key); err != nil {
+			return nil, err
+		}
 	}
-	block, err := aes.NewCipher(seal)
+	return set, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}
@@ -91,10 +126,7 @@ func newKeySet(secret []byte) (*keySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}
-	return &keySet{
-		tokenKey: token, token: newMACPool(token), pseudonym: newMACPool(pseudonym),
-		pass: newMACPool(pass), seal: aead,
-	}, nil
+	return aead, nil
 }
 
 // Pseudonym returns the keyed name of value. Kind keeps a user and a number
@@ -107,23 +139,25 @@ func (s *keySet) pseudonymOf(kind, value string) (p Pseudonym) {
 	return p
 }
 
-// Seal encrypts plain so that it opens only with the same context (which is
-// authenticated, not stored).
-func (k *Keyring) Seal(plain, context []byte) []byte {
-	return k.sets[0].seal.Seal(nil, nil, plain, context)
+// subject is what tokens and challenges call somebody: the user, or the number
+// where no user is known and the number itself is the subject.
+func (s *keySet) subject(user string, n Number) Pseudonym {
+	if user == "" {
+		return s.pseudonymOf("subject number", string(n))
+	}
+	return s.pseudonymOf("user", user)
 }
 
+// Seal encrypts plain so that it opens only with the same context (which is
+// authenticated, not stored).
+func (k *Keyring) Seal(plain, context []byte) []byte { return k.seal.Seal(plain, context) }
+
 // Open reverses [Keyring.Seal] with whichever key sealed it.
-func (k *Keyring) Open(sealed, context []byte) ([]byte, error) {
-	var err error
-	for _, set := range k.sets {
-		var plain []byte
-		if plain, err = set.seal.Open(nil, nil, sealed, context); err == nil {
-			return plain, nil
-		}
-	}
-	return nil, fmt.Errorf("open sealed value: %w", err)
-}
+func (k *Keyring) Open(sealed, context []byte) ([]byte, error) { return k.seal.Open(sealed, context) }
+
+// State is for what a server writes down of its state. Nothing that was sealed
+// for another purpose opens with it, nor the other way round.
+func (k *Keyring) State() Box { return k.state }
 
 // macPool keeps HMAC states for reuse: setting one up costs as much as a short
 // message's MAC, and every request of a protected site needs one.
