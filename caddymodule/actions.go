@@ -66,6 +66,11 @@ func (v *visit) send() error {
 		return v.unavailable(err)
 	}
 	r := v.request()
+	if v.h.AskPhone != nil {
+		if r.Subject.Number, err = v.typedNumber(form["phone"]); err != nil {
+			return v.refuse(problemPhone, otpcore.Result{})
+		}
+	}
 	if sent, err := strconv.Atoi(form["sent"]); err == nil && sent >= 0 {
 		r.Seen = sent
 	}

@@ -61,8 +61,20 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max_age": duration(&h.MaxAge), "idle": duration(&h.Idle), "ttl": duration(&h.TTL), "code": h.Code.unmarshal,
 		"site": text(&h.Site), "domain": text(&h.Domain), "help": text(&h.Help), "message": text(&h.Message),
 		"templates": text(&h.Templates), "language": text(&h.Language), "cookie": h.Cookie.unmarshal,
-		"ask_phone": notYet, "confirm": notYet, "trust_device": notYet,
+		"ask_phone": h.unmarshalAskPhone, "confirm": notYet, "trust_device": notYet,
 	}.read(d, h.checks())
+}
+
+func (h *Handler) unmarshalAskPhone(d *caddyfile.Dispenser) error {
+	h.AskPhone = new(AskPhone)
+	switch args := d.RemainingArgs(); {
+	case len(args) == 0:
+	case len(args) == 1 && args[0] == "any":
+		h.AskPhone.Any = true
+	default:
+		return d.Err("ask_phone takes nothing, for numbers of the phonebook, or the word any")
+	}
+	return nil
 }
 
 func (c *Code) unmarshal(d *caddyfile.Dispenser) error {

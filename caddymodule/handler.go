@@ -25,6 +25,8 @@ type Handler struct {
 	User string `json:"user,omitempty"`
 	// The user's number, in place of the phonebook; must come from a trusted source.
 	Phone string `json:"phone,omitempty"`
+	// Lets the visitor type the number, which is then what is proven.
+	AskPhone *AskPhone `json:"ask_phone,omitempty"`
 	// This route's own phonebook. Default: the app's.
 	Phonebook *Phonebook `json:"phonebook,omitempty"`
 	// How old a verification may be. Default: 12h
@@ -56,6 +58,13 @@ type Handler struct {
 	pages    *web.Renderer
 	alphabet otpcore.Alphabet
 	own      []string // names of our cookies
+}
+
+// AskPhone says which numbers a visitor may prove.
+type AskPhone struct {
+	// Any mobile number of the allowed countries. Default: those of the phonebook,
+	// and only his own where a first factor names the visitor.
+	Any bool `json:"any,omitempty"`
 }
 
 // Code says what codes look like.
@@ -173,6 +182,7 @@ type visit struct {
 	site     string
 	language string // as the phonebook says
 	subject  otpcore.Subject
+	typed    string                // the number as typed, where one is asked for
 	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
 }
 
@@ -189,7 +199,12 @@ func (v *visit) identify() *problem {
 		v.site = siteOf(v.r)
 	}
 	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if v.user = userOf(repl, v.h.User); v.user == "" {
+	v.user = userOf(repl, v.h.User)
+	if v.h.AskPhone != nil {
+		v.subject = v.asked()
+		return nil
+	}
+	if v.user == "" {
 		v.h.complain("there is no user to ask for a code: "+v.h.User+" is empty. Put a first factor such as basic_auth before sms_otp, or name with user the placeholder that it sets", "no user")
 		return &problemNoUser
 	}
@@ -252,8 +267,16 @@ func (v *visit) readTokens() {
 }
 
 func (v *visit) fresh(held *otpcore.Verification) bool {
-	return held.Number == v.subject.Number && held.Source == v.subject.Source &&
+	return held.Source == v.subject.Source && v.accepts(held.Number) &&
 		held.Fresh(v.now, time.Duration(v.h.MaxAge), time.Duration(v.h.Idle))
+}
+
+// accepts tells whether a number that was proven counts here and now.
+func (v *visit) accepts(n otpcore.Number) bool {
+	if v.h.AskPhone != nil {
+		return v.provable(n)
+	}
+	return n == v.subject.Number
 }
 
 func (v *visit) open() bool { return v.held != nil && v.fresh(v.held) }
@@ -288,11 +311,15 @@ func (v *visit) issue(of otpcore.Verification, active time.Time) error {
 
 // request is what the rules are asked about.
 func (v *visit) request() otpcore.Request {
-	return otpcore.Request{
+	r := otpcore.Request{
 		Subject: v.subject, Site: v.site, Seen: -1, Pass: true,
 		Length: v.h.Code.Length, Alphabet: v.h.alphabet, TTL: time.Duration(v.h.TTL),
 		Compose: v.compose(),
 	}
+	if v.h.AskPhone != nil {
+		r.Provable, r.Blind = v.provable, !v.h.AskPhone.Any
+	}
+	return r
 }
 
 // current returns this browser's challenge. Held tells whether it has one at all, be it over or lost.
@@ -333,7 +360,7 @@ func (v *visit) challenge() error {
 	// A challenge that the store does not know was lost, or the visitor has just
 	// logged out: he asks for a code himself.
 	lost := held && res.ID == (otpcore.ID{})
-	if lost || !maySendUnasked(v.r) {
+	if lost || v.h.AskPhone != nil || !maySendUnasked(v.r) {
 		return v.page(http.StatusForbidden, web.Offer, "", res)
 	}
 	res, err = v.svc.Send(v.r.Context(), res.ID, v.request())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,8 @@ type Phonebook struct {
 type directory struct {
 	entries map[string]phonebookEntry
 	codes   []int // calling codes, sorted
+	// numbers are all numbers, for visitors who type theirs; made when first asked for.
+	numbers func() map[otpcore.Number]bool
 }
 
 type phonebookEntry struct {
@@ -132,7 +135,17 @@ func versionOf(info os.FileInfo) fileVersion {
 	}
 }
 
-func newDirectory() *directory { return &directory{entries: make(map[string]phonebookEntry)} }
+func newDirectory() *directory {
+	d := &directory{entries: make(map[string]phonebookEntry)}
+	d.numbers = sync.OnceValue(func() map[otpcore.Number]bool {
+		numbers := make(map[otpcore.Number]bool, len(d.entries))
+		for _, e := range d.entries {
+			numbers[e.number] = true
+		}
+		return numbers
+	})
+	return d
+}
 
 func (d *directory) add(user, phone, language string, line int) error {
 	name := otpcore.CanonicalUser(user)

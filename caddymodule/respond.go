@@ -28,6 +28,7 @@ var (
 	problemBadAction   = problem{"bad-action", 400, "Unknown action", "The query parameter sms_otp is reserved: send, verify, status or logout, once.", web.BadAction}
 	problemMethod      = problem{"bad-action", 405, "Wrong method", "This action changes something: use POST.", web.BadAction}
 	problemBadBody     = problem{"bad-action", 422, "Unreadable body", "The body must be an urlencoded form or a flat JSON object, with each field once.", web.BadAction}
+	problemPhone       = problem{"phone-refused", 422, "Number refused", "That is not the number of a mobile phone that may be texted from here.", web.AskPhone}
 	problemTooLarge    = problem{"too-large", 413, "Too large", "The body of an action has at most 4 KiB.", web.TooLarge}
 	problemNoUser      = problem{"no-user", 403, "No user", "It is not known who you are, so no code can be sent.", web.NoUser}
 	problemNoPhone     = problem{"no-phone", 403, "No phone number", "No phone number is on file for you, so no code can be sent.", web.NoPhone}
@@ -43,6 +44,7 @@ var outcomeProblems = map[otpcore.Outcome]problem{
 	otpcore.Malformed:     {"code-malformed", 422, "Not a code", "That cannot be the code: it has another length. No attempt was lost.", web.Waiting},
 	otpcore.CodeExpired:   {"code-expired", 403, "Code expired", "The code is no longer valid. Ask for a new one.", web.Expired},
 	otpcore.AttemptsSpent: {"locked", 429, "Too many wrong codes", "Too many wrong codes. Ask for a new code when the time has come.", web.Locked},
+	otpcore.NumberMissing: {"phone-refused", 422, "Number needed", "Send the number in the field phone, with + and the country's calling code.", web.AskPhone},
 	otpcore.SendLimited:   {"send-limited", 429, "Too many messages", "No further message is sent yet.", web.SendLimited},
 	otpcore.BudgetSpent:   {"unavailable", 503, "Not available", "No more messages are sent for the time being.", web.Unavailable},
 	otpcore.CannotSend:    {"delivery-failed", 503, "Cannot send", "No phone can send messages at the moment.", web.DeliveryFailed},
@@ -175,13 +177,17 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		StatusURL: actionURL(clean, statusAction), ContinueURL: clean,
 		PlainHTTP: !v.keepsCookies(),
 	}
-	if v.subject.Number == "" {
-		p.PhoneHint = ""
+	if v.h.AskPhone != nil {
+		p.AskPhone, p.Phone, p.PhoneHint = true, v.typed, ""
+		if state == web.Offer {
+			p.State = web.AskPhone
+		}
 	}
 	if v.held != nil && !v.open() {
 		p.Reason = "step-up"
 	}
 	if view := res.View; view != nil {
+		p.PhoneHint = view.PhoneHint
 		p.CodeLength, p.Alphanumeric = view.Length, view.Alphabet == otpcore.Alphanumeric
 		p.AttemptsLeft, p.SendsLeft, p.Sent = view.AttemptsLeft, view.SendsLeft, view.Sends
 		p.Delivery, p.Device = view.Delivery.String(), view.Device

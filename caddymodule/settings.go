@@ -88,7 +88,13 @@ func (h *Handler) checkNumbers() error {
 	if h.Phone != "" && len(h.app.Countries) == 0 {
 		return errors.New("phone takes numbers from a placeholder: say with the global option countries which calling codes may be sent to, such as: countries 49 43")
 	}
-	if h.Phone == "" && h.Phonebook == nil {
+	if h.AskPhone != nil && h.AskPhone.Any && len(h.app.Countries) == 0 {
+		return errors.New("ask_phone any takes numbers from anybody: say with the global option countries which calling codes may be sent to, such as: countries 49 43")
+	}
+	if h.AskPhone != nil && h.Phone != "" {
+		return errors.New("ask_phone and phone exclude each other: either the visitor names the number or the placeholder does; leave one")
+	}
+	if h.Phone == "" && h.Phonebook == nil && (h.AskPhone == nil || !h.AskPhone.Any) {
 		return errors.New("no phone numbers: add phonebook file phones.csv to the global option sms_otp or to this directive, or name with phone the placeholder that holds the number")
 	}
 	return nil

@@ -20,6 +20,14 @@ func (u *Subject) class() string {
 	return ""
 }
 
+// name is who is counted: the user, or the number where no user is known.
+func (u *Subject) name() string {
+	if u.User == "" {
+		return "\x00" + string(u.Number)
+	}
+	return u.User
+}
+
 // attempts is one user's allowance of wrong codes, across all challenges, browsers and addresses.
 type attempts struct {
 	s   *Service
@@ -27,7 +35,7 @@ type attempts struct {
 }
 
 func (s *Service) attemptsOf(u Subject) attempts {
-	return attempts{s, s.Keys.Pseudonym("attempts "+u.class(), u.User)}
+	return attempts{s, s.Keys.Pseudonym("attempts "+u.class(), u.name())}
 }
 
 // charge takes one attempt before a comparison; settle gives it back if it was not a wrong code after all.

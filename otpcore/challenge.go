@@ -95,6 +95,8 @@ type Challenge struct {
 	Number  Pseudonym
 	Site    Pseudonym
 	Source  Source
+	Binding Pseudonym // what exactly is confirmed; zero for a challenge that opens a session
+	Typed   []byte    // a number that the visitor typed, sealed; nil where the directory has it
 
 	Code     []byte // sealed, see sealCode; never changed once made
 	Length   uint8
@@ -113,6 +115,9 @@ type Challenge struct {
 
 	VerifiedAt     int64
 	VerificationID ID
+
+	Blind bool // delivery is not told, so that a number which is not texted looks like any other
+	Spent bool // the confirmed request was passed on
 }
 
 // Outcome is what became of something that a visitor did. Only Accepted leads to
@@ -131,6 +136,7 @@ const (
 	AlreadySent                  // the form was sent before: nothing new is on its way
 	SendLimited                  // this visitor has to wait
 	BudgetSpent                  // the server's own budget is used up
+	NumberMissing                // the visitor has not said which number
 	CannotSend                   // no device can send
 	outcomes                     // how many there are
 )
@@ -225,18 +231,28 @@ func (c *Challenge) resend(now time.Time, after time.Duration) Outcome {
 func (c *Challenge) messageSent(now time.Time, after time.Duration) {
 	c.Sends = max(c.Sends, c.Generation) + 1
 	c.ResendAt = now.Add(after << (c.Sends - c.Generation - 1)).UnixMilli()
-	c.Delivery, c.Device = Sending, 0
+	if c.Device = 0; !c.Blind {
+		c.Delivery = Sending
+	}
 }
 
 // report notes how far a message has come. What is told of an older message
 // than the newest is dropped: it would overwrite the truth with the past.
 func (c *Challenge) report(send int, r Report) {
-	if send != c.Sends {
+	if send != c.Sends || c.Blind {
 		return
 	}
 	c.Delivery = r.Delivery
 	if r.Device > 0 {
 		c.Device = uint8(min(r.Device, 255))
+	}
+}
+
+// Interrupted notes that nobody follows the newest message any more. Whether it
+// went out is not known, so that its visitor may ask for it again; by itself it is not sent twice.
+func (c *Challenge) Interrupted() {
+	if c.Delivery == Sending || c.Delivery == Queued || c.Delivery == OnDevice {
+		c.Delivery = Unknown
 	}
 }
 

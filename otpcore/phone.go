@@ -3,8 +3,10 @@ package otpcore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
 )
@@ -41,6 +43,32 @@ func ParseNumber(written string) (Number, error) {
 	}
 	return n, nil
 }
+
+// ParseMobile reads a number as a visitor types it, by the rules of libphonenumber:
+// it must be in use for mobile phones of one of the countries, whose calling
+// codes these are. Without a plus sign it is read as one of the first of them.
+// Premium, satellite and fixed numbers are refused.
+func ParseMobile(typed string, countries []int) (Number, error) {
+	if len(countries) == 0 || strings.ContainsFunc(typed, unicode.IsLetter) {
+		return "", errNotMobile // the library would read letters as a telephone's keys
+	}
+	parsed, err := phonenumbers.Parse(typed, phonenumbers.GetRegionCodeForCountryCode(countries[0]))
+	if err != nil || !slices.Contains(countries, int(parsed.GetCountryCode())) {
+		return "", errNotMobile
+	}
+	switch phonenumbers.GetNumberType(parsed) {
+	case phonenumbers.MOBILE, phonenumbers.FIXED_LINE_OR_MOBILE:
+	default:
+		return "", errNotMobile
+	}
+	// Satellite phones and other networks without a country count as mobile too.
+	if phonenumbers.GetRegionCodeForNumber(parsed) == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY {
+		return "", errNotMobile
+	}
+	return ParseNumber(phonenumbers.Format(parsed, phonenumbers.E164))
+}
+
+var errNotMobile = errors.New("not the number of a mobile phone in an allowed country")
 
 // CallingCode is the country's calling code, such as 49, or 0 where no country has it.
 func (n Number) CallingCode() int {

@@ -14,9 +14,12 @@ func (s *Service) Send(ctx context.Context, id ID, r Request) (Result, error) {
 	if err := s.recall(ctx, &r.Subject); err != nil {
 		return Result{}, err
 	}
-	c, err := s.own(ctx, id, r)
+	c, err := s.own(ctx, id, &r)
 	if err != nil {
 		return Result{}, err
+	}
+	if r.Subject.Number == "" {
+		return Result{Outcome: NumberMissing}, nil
 	}
 	now := s.now()
 	if c == nil {
@@ -140,12 +143,16 @@ func (s *Service) create(ctx context.Context, now time.Time, old *Challenge, r R
 		Number: s.Keys.Pseudonym("number", string(r.Subject.Number)), Source: r.Subject.Source,
 		Length: uint8(r.Length), Alphabet: r.Alphabet,
 		AttemptsLeft: s.Limits.Attempts, SendsLeft: s.Limits.Sends - 1,
+		Binding: s.binding(r), Blind: r.Blind,
 		Created: now.UnixMilli(), Expires: now.Add(r.TTL).UnixMilli(),
 	}
 	if old != nil {
 		if err := s.retire(ctx, now, old, c); err != nil {
 			return nil, err
 		}
+	}
+	if r.Subject.Source == Asked {
+		c.Typed = s.Keys.Seal([]byte(r.Subject.Number), c.ID[:])
 	}
 	s.sealCode(c, NewCode(r.Alphabet, r.Length))
 	c.messageSent(now, s.Limits.ResendAfter)
@@ -188,6 +195,7 @@ type delivery struct {
 	c     Challenge // as it was when the message was sent
 	r     Request
 	began time.Time
+	taken time.Time // when the gateway took the newest hand-over
 	last  Report
 }
 
@@ -196,6 +204,9 @@ func (d *delivery) run(ctx context.Context) {
 	if err == nil {
 		expires := time.UnixMilli(d.c.Expires)
 		text := d.r.Compose(string(code), expires.Sub(d.began))
+		if !d.r.provable() {
+			return
+		}
 		err = d.s.Sender.Deliver(ctx, Message{To: d.r.Subject.Number, Text: text, Expires: expires},
 			func() error { return d.again(ctx) }, func(rep Report) { d.report(ctx, rep) })
 	}
@@ -225,11 +236,22 @@ func (d *delivery) again(ctx context.Context) error {
 }
 
 func (d *delivery) report(ctx context.Context, rep Report) {
+	now := d.s.now()
+	switch {
+	case rep.Delivery == Sending:
+		d.taken = time.Time{}
+	case d.taken.IsZero() && rep.Delivery >= Queued && rep.Delivery <= Delivered:
+		d.taken = now
+	}
 	d.last = rep
 	// A challenge that is gone needs no report; anything else shows up with the visitor's next request.
 	_ = d.s.Store.Update(context.WithoutCancel(ctx), d.c.ID, func(c *Challenge) error {
 		c.report(d.c.Sends, rep)
 		return nil
 	})
-	d.s.observe(Event{Kind: EventMessage, Subject: d.r.Subject, Report: rep, Err: rep.Err, After: d.s.now().Sub(d.began)})
+	e := Event{Kind: EventMessage, Subject: d.r.Subject, Report: rep, Err: rep.Err, After: now.Sub(d.began)}
+	if !d.taken.IsZero() {
+		e.Waited = now.Sub(d.taken)
+	}
+	d.s.observe(e)
 }

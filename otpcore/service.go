@@ -60,6 +60,14 @@ type Request struct {
 	// Seen is the number of messages that the visitor's form knows of, or less
 	// than 0 where it says nothing. A form that knows of fewer was sent before.
 	Seen int
+	// Binding is what exactly a code confirms, such as a digest of a request; empty
+	// where a code opens a session.
+	Binding string
+	// Provable tells whether a typed number may be proven here. One that may not is
+	// sent nothing and has no right code, and looks like any other. Default: all may.
+	Provable func(Number) bool
+	// Blind keeps to ourselves how delivery goes, which would tell the one from the other.
+	Blind bool
 	// Pass tells that a code of the help desk is good here, see [Service.IssuePass].
 	Pass bool
 	// Compose writes the message. Remaining is what is left of the code's life.
@@ -82,6 +90,7 @@ type Event struct {
 	Report  Report
 	Err     error
 	After   time.Duration // from hand-over to this report
+	Waited  time.Duration // from when the gateway took the message to this report; 0 before that
 	Pass    bool          // a code of the help desk was tried, not one that was sent
 }
 
@@ -113,6 +122,8 @@ type Service struct {
 	Now         func() time.Time // default: time.Now
 }
 
+func (r *Request) provable() bool { return r.Provable == nil || r.Provable(r.Subject.Number) }
+
 func (s *Service) now() time.Time {
 	if s.Now != nil {
 		return s.Now()
@@ -130,7 +141,7 @@ func (s *Service) observe(e Event) {
 // an id for a challenge that is unknown, with it for one that was answered a while ago.
 func (s *Service) Status(ctx context.Context, id ID, r Request) (Result, error) {
 	now := s.now()
-	c, err := s.own(ctx, id, r)
+	c, err := s.own(ctx, id, &r)
 	if err != nil || c == nil {
 		return Result{}, err
 	}
@@ -142,12 +153,31 @@ func (s *Service) Status(ctx context.Context, id ID, r Request) (Result, error) 
 
 // own returns the challenge if it is this user's, for this number and site; nil if not.
 // A number that was changed or removed in the directory ends the challenge here.
-func (s *Service) own(ctx context.Context, id ID, r Request) (*Challenge, error) {
+func (s *Service) own(ctx context.Context, id ID, r *Request) (*Challenge, error) {
 	c, err := s.find(ctx, id)
-	if c == nil || !s.sameNumber(c, r) || !s.belongs(c, r) {
+	if c == nil || err != nil {
 		return nil, err
 	}
+	if err := s.adopt(c, r); err != nil {
+		return nil, err
+	}
+	if !s.sameNumber(c, *r) || !s.belongs(c, *r) {
+		return nil, nil
+	}
 	return c, nil
+}
+
+// adopt takes the number that the visitor typed from the challenge, where the request does not say it again.
+func (s *Service) adopt(c *Challenge, r *Request) error {
+	if r.Subject.Source != Asked || r.Subject.Number != "" || c.Source != Asked {
+		return nil
+	}
+	number, err := s.Keys.Open(c.Typed, c.ID[:])
+	if err != nil {
+		return err
+	}
+	r.Subject.Number = Number(number)
+	return nil
 }
 
 func (s *Service) find(ctx context.Context, id ID) (*Challenge, error) {
@@ -165,14 +195,21 @@ func (s *Service) find(ctx context.Context, id ID) (*Challenge, error) {
 }
 
 func (s *Service) belongs(c *Challenge, r Request) bool {
-	return c.Subject == s.subject(r.Subject) && c.Site == s.Keys.Pseudonym("site", r.Site)
+	return c.Subject == s.subject(r.Subject) && c.Site == s.Keys.Pseudonym("site", r.Site) && c.Binding == s.binding(r)
 }
 
 func (s *Service) sameNumber(c *Challenge, r Request) bool {
 	return c.Source == r.Subject.Source && c.Number == s.Keys.Pseudonym("number", string(r.Subject.Number))
 }
 
-func (s *Service) subject(u Subject) Pseudonym { return s.Keys.Pseudonym("user", u.User) }
+func (s *Service) subject(u Subject) Pseudonym { return s.Keys.sets[0].subject(u.User, u.Number) }
+
+func (s *Service) binding(r Request) Pseudonym {
+	if r.Binding == "" {
+		return Pseudonym{}
+	}
+	return s.Keys.Pseudonym("binding", r.Binding)
+}
 
 func (s *Service) result(now time.Time, o Outcome, c *Challenge, r Request) Result {
 	v := c.view(now, r.Subject.Number)
@@ -192,8 +229,11 @@ func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (R
 	if res, done, err := s.submitPass(ctx, c, r, typed); done || err != nil {
 		return res, err
 	}
-	if c == nil || !s.sameNumber(c, r) {
+	if c == nil {
 		return Result{}, nil
+	}
+	if err := s.adopt(c, &r); err != nil || !s.sameNumber(c, r) {
+		return Result{}, err
 	}
 	now := s.now()
 	code, ok := c.Alphabet.Normalize(typed, int(c.Length))
@@ -201,7 +241,7 @@ func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (R
 		return s.result(now, Malformed, c, r), nil
 	}
 	allowance := s.attemptsOf(r.Subject)
-	a := answer{belongs: s.belongs(c, r), verification: NewID(), matches: s.matcher(code)}
+	a := answer{belongs: s.belongs(c, r) && r.provable(), verification: NewID(), matches: s.matcher(code)}
 	var retryAt time.Time
 	charged := false // a store may run the step again: the user pays once
 	a.charge = func() (bool, error) {

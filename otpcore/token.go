@@ -82,7 +82,7 @@ func (k *Keyring) Issue(v *Verification) (string, error) {
 	}
 	id := v.ID.String()
 	token := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
-		Issuer: issuer, Audience: v.Site, Subject: set.pseudonymOf("user", v.User).String(),
+		Issuer: issuer, Audience: v.Site, Subject: set.subject(v.User, v.Number).String(),
 		AuthTime: v.VerifiedAt.Unix(), IssuedAt: v.ActiveAt.Unix(), Expires: v.ExpiresAt.Unix(),
 		ID: id, Methods: methods,
 		Number: set.pseudonymOf("number", string(v.Number)).String(), Source: v.Source.String(),
@@ -119,11 +119,11 @@ func (k *Keyring) Read(token, site, user string) (*Verification, error) {
 	if err != nil && !errors.Is(err, jwt.ErrTokenExpired) {
 		return nil, ErrToken
 	}
-	if !canonical(parsed.Raw, &c) || c.Subject != set.pseudonymOf("user", user).String() {
+	if !canonical(parsed.Raw, &c) {
 		return nil, ErrToken
 	}
 	v, err := k.verification(&c)
-	if err != nil {
+	if err != nil || c.Subject != set.subject(user, v.Number).String() {
 		return nil, ErrToken
 	}
 	v.Site, v.User = site, user
