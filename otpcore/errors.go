@@ -9,6 +9,9 @@ var (
 	ErrNotFound = errors.New("challenge not found")
 	// ErrStoreFull: the store refuses newcomers rather than push out what is live.
 	ErrStoreFull = errors.New("store full")
+	// ErrTalliesLost: what was used up is not known, since the state that was written down is
+	// damaged. Nothing is handed out until what was lost would not count any more.
+	ErrTalliesLost = errors.New("counters lost")
 	// ErrBusy: as many messages are on their way as may be.
 	ErrBusy = errors.New("sending queue full")
 	// ErrNoDevice: it is known beforehand that no device of the gateway can send.
