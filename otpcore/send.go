@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -204,6 +205,9 @@ func (d *delivery) run(ctx context.Context) {
 	if err == nil {
 		expires := time.UnixMilli(d.c.Expires)
 		text := d.r.Compose(string(code), expires.Sub(d.began))
+		if d.r.Blind {
+			linger(ctx)
+		}
 		if !d.r.provable() {
 			return
 		}
@@ -212,6 +216,18 @@ func (d *delivery) run(ctx context.Context) {
 	}
 	if err != nil && d.last.Delivery != Failed && d.last.Delivery < Sent {
 		d.report(ctx, Report{Delivery: Failed, Device: d.last.Device, Attempt: d.last.Attempt, Err: err})
+	}
+}
+
+// linger waits for a random moment. The work of handing a message over slows down
+// what the server does beside it, which is the answer to the very visitor who must
+// not learn whether there is such work.
+func linger(ctx context.Context) {
+	t := time.NewTimer(rand.N(500 * time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

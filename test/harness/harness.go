@@ -149,7 +149,9 @@ func (s *Site) Caddyfile() string {
 			url %[3]s
 			token {env.HARNESS_GATEWAY_TOKEN}
 			poll 500ms
-			device 10403
+			device 10403 {
+				limit 10000 1h
+			}
 			%[4]s
 		}
 		phonebook file %[1]s/phones.csv
