@@ -1,0 +1,97 @@
+// Package routes is what the benchmarks compare: one site for each way of
+// answering a request, the gate's and those of its peers, on ports of their own.
+package routes
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The routes.
+const (
+	Bare          = "respond"
+	NoOp          = "no-op handler"
+	Gate          = "sms_otp"
+	BasicAuth     = "basic_auth"
+	BasicAuthGate = "basic_auth + sms_otp"
+	ForwardAuth   = "forward_auth"
+	JWT           = "golang-jwt each time"
+	Proxy         = "reverse_proxy"
+	ProxyGate     = "sms_otp + reverse_proxy"
+	File          = "file_server"
+)
+
+// Password is that of everybody on the routes with basic_auth.
+const Password = "bench-password"
+
+// passwordHash is bcrypt of Password, at the lowest cost: Caddy remembers the answer.
+const passwordHash = "$2a$04$7VjGKIFlbwyPoB8D01UzxeJDIHsfK53vqbHJe2vkjhDsOpoiYQdZS"
+
+// Site says what runs behind and beside the routes.
+type Site struct {
+	Dir      string         // Caddy's storage, phones.csv and index.html
+	Upstream string         // host:port of a server that says 200
+	Ports    map[string]int // by route; a route without one is left out
+	TLS      bool
+}
+
+// blocks are the routes. Where no first factor is measured, bench_user stands in for one.
+func (s Site) blocks() map[string]string {
+	basic := "basic_auth {\n alice " + passwordHash + "\n}\n"
+	const respond, gate = "respond ok\n", "sms_otp\n"
+	return map[string]string{
+		Bare: respond, NoOp: "bench_user\nbench_noop\n" + respond, Gate: "bench_user\n" + gate + respond,
+		BasicAuth: basic + respond, BasicAuthGate: basic + gate + respond,
+		ForwardAuth: "forward_auth " + s.Upstream + " {\nuri /\n}\n" + respond, JWT: "bench_jwt\n" + respond,
+		Proxy: "reverse_proxy " + s.Upstream + "\n", ProxyGate: "bench_user\n" + gate + "reverse_proxy " + s.Upstream + "\n",
+		File: "file_server {\nroot " + s.Dir + "\n}\n",
+	}
+}
+
+// Caddyfile configures the routes.
+func (s Site) Caddyfile() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{
+	admin off
+	auto_https off
+	persist_config off
+	default_bind 127.0.0.1
+	storage file_system %[1]s/storage
+	log {
+		level WARN
+		output discard
+	}
+	sms_otp {
+		gateway bench
+		phonebook file %[1]s/phones.csv
+		store memory {
+			capacity 1000000
+		}
+		limits {
+			total_sends 1000000 24h
+		}
+	}
+}
+`, s.Dir)
+	blocks := s.blocks()
+	for name, port := range s.Ports {
+		if s.TLS {
+			fmt.Fprintf(&b, "https://localhost:%d {\ntls internal\n", port)
+		} else {
+			fmt.Fprintf(&b, "http://localhost:%d {\n", port)
+		}
+		fmt.Fprintf(&b, "route {\n%s}\n}\n", blocks[name])
+	}
+	return b.String()
+}
+
+// Phonebook gives alice and n users, u0, u1 and so on, a number each. The range that is
+// reserved for examples is too small for them: the others are one digit too long to be anybody's.
+func Phonebook(n int) string {
+	var b strings.Builder
+	b.WriteString("user,phone\nalice,+447700900123\n")
+	for i := range n {
+		fmt.Fprintf(&b, "u%d,+4477009%06d\n", i, i)
+	}
+	return b.String()
+}
