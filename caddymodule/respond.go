@@ -172,7 +172,8 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		Lang: v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language")), State: state, Error: problem,
 		Site: v.siteName(), Help: v.h.Help, PhoneHint: v.subject.Number.Mask(),
 		CodeLength: v.h.Code.Length, Alphanumeric: v.h.alphabet == otpcore.Alphanumeric,
-		Now: v.now, RetryAt: res.RetryAt,
+		// To the second, or a code that was sent a moment ago would be "valid for 4 minutes".
+		Now: time.Now().Round(time.Second), RetryAt: res.RetryAt.Round(time.Second),
 		VerifyURL: actionURL(clean, verifyAction), SendURL: actionURL(clean, sendAction),
 		StatusURL: actionURL(clean, statusAction), ContinueURL: clean,
 		PlainHTTP: !v.keepsCookies(),
@@ -191,7 +192,7 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		p.CodeLength, p.Alphanumeric = view.Length, view.Alphabet == otpcore.Alphanumeric
 		p.AttemptsLeft, p.SendsLeft, p.Sent = view.AttemptsLeft, view.SendsLeft, view.Sends
 		p.Delivery, p.Device = view.Delivery.String(), view.Device
-		p.ExpiresAt, p.ResendAt = view.ExpiresAt, view.ResendAt
+		p.ExpiresAt, p.ResendAt = view.ExpiresAt.Round(time.Second), view.ResendAt.Round(time.Second)
 	}
 	html, err := v.h.pages.Render(p)
 	if err != nil {
