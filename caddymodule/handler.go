@@ -262,7 +262,7 @@ func (v *visit) readTokens() {
 		}
 	}
 	if v.held != nil {
-		v.subject.Known = &v.held.ID
+		v.subject.Known = v.held
 	}
 }
 

@@ -114,14 +114,15 @@ func (s *Service) unlocksKey(user string) Pseudonym { return s.Keys.Pseudonym("u
 // of them is that each unlocking gives them new names. A subject that was not recalled is
 // counted with the strangers, which is never more than it should have.
 func (s *Service) recall(ctx context.Context, u *Subject) error {
-	if u.Known == nil {
+	// Whoever proved a number of his own must not get an allowance for another's.
+	if u.Known == nil || u.Known.Number != u.Number {
 		return nil
 	}
 	t, err := s.tally(ctx, s.unlocksKey(u.User))
 	if err != nil {
 		return err
 	}
-	u.known = "known " + strconv.Itoa(t.Streak) + " " + u.Known.String()
+	u.known = "known " + strconv.Itoa(t.Streak) + " " + u.Known.ID.String()
 	return nil
 }
 

@@ -106,9 +106,9 @@ func TestUnlockEndsTheLockThatNothingElseEnds(t *testing.T) {
 }
 
 func TestUnlockReachesEveryKindOfVisitor(t *testing.T) {
-	known := otpcore.NewID()
+	known := &otpcore.Verification{ID: otpcore.NewID(), Number: number}
 	for name, change := range map[string]func(*otpcore.Subject){
-		"known browser":   func(u *otpcore.Subject) { u.Known = &known },
+		"known browser":   func(u *otpcore.Subject) { u.Known = known },
 		"no first factor": func(u *otpcore.Subject) { u.FirstFactor, u.Source = false, otpcore.Asked },
 	} {
 		t.Run(name, func(t *testing.T) {

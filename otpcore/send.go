@@ -12,11 +12,11 @@ import (
 // left, otherwise that of a new challenge. The outcome is MessageSent, AlreadySent, SendLimited,
 // AttemptsSpent, BudgetSpent or CannotSend; an error means that ours is the fault.
 func (s *Service) Send(ctx context.Context, id ID, r Request) (Result, error) {
-	if err := s.recall(ctx, &r.Subject); err != nil {
-		return Result{}, err
-	}
 	c, err := s.own(ctx, id, &r)
 	if err != nil {
+		return Result{}, err
+	}
+	if err := s.recall(ctx, &r.Subject); err != nil {
 		return Result{}, err
 	}
 	if r.Subject.Number == "" {

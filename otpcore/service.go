@@ -44,8 +44,10 @@ type Subject struct {
 	Number      Number
 	Source      Source
 	FirstFactor bool   // the user is known from another factor before this one
-	Known       *ID    // the verification that this browser once had of this user, if any
 	Address     string // the client's address as counted; counts only without a first factor
+	// Known is the verification that this browser once had of this user, if any. It
+	// counts only for the number that was verified.
+	Known *Verification
 
 	known string // the name of Known's allowance, see recall
 }
@@ -219,21 +221,23 @@ func (s *Service) result(now time.Time, o Outcome, c *Challenge, r Request) Resu
 // Submit answers the challenge with what was typed. Only the outcome Accepted
 // carries a verification; an error means that ours is the fault and nothing was decided.
 func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (Result, error) {
-	if err := s.recall(ctx, &r.Subject); err != nil {
-		return Result{}, err
-	}
 	c, err := s.find(ctx, id)
 	if err != nil {
+		return Result{}, err
+	}
+	if c != nil {
+		if err := s.adopt(c, &r); err != nil {
+			return Result{}, err
+		}
+	}
+	if err := s.recall(ctx, &r.Subject); err != nil {
 		return Result{}, err
 	}
 	if res, done, err := s.submitPass(ctx, c, r, typed); done || err != nil {
 		return res, err
 	}
-	if c == nil {
+	if c == nil || !s.sameNumber(c, r) {
 		return Result{}, nil
-	}
-	if err := s.adopt(c, &r); err != nil || !s.sameNumber(c, r) {
-		return Result{}, err
 	}
 	now := s.now()
 	code, ok := c.Alphabet.Normalize(typed, int(c.Length))

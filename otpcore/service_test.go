@@ -498,10 +498,42 @@ func TestKnownBrowserHasItsOwnAllowance(t *testing.T) {
 		}
 		d.must(otpcore.AttemptsSpent)(d.Send(t.Context(), otpcore.ID{}, attacker))
 		owner := request("alice")
-		before := otpcore.NewID()
-		owner.Subject.Known = &before
+		owner.Subject.Known = &otpcore.Verification{ID: otpcore.NewID(), Number: number}
 		id, code := d.start(owner)
 		d.must(otpcore.Accepted)(d.submit(id, owner, code))
+	})
+}
+
+func TestProvingOnesOwnNumberGivesNoAllowanceForAnothers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, 1000)
+		d.Limits.IPStarts = otpcore.Limit{N: 1000, Per: time.Hour} // the attacker has many addresses
+		victim := request("")
+		victim.Subject.Source, victim.Subject.FirstFactor = otpcore.Asked, false
+		own := victim
+		own.Subject.Number = "+447700900456"
+		compared, before := 0, len(d.box.sent())
+		for range 6 {
+			id, code := d.start(own)
+			before++
+			victim.Subject.Known = d.must(otpcore.Accepted)(d.submit(id, own, code)).Verification
+			for range 4 {
+				res, err := d.Send(t.Context(), otpcore.ID{}, victim)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 5 {
+					if got, _ := d.submit(res.ID, victim, "000001"); got.Outcome == otpcore.WrongCode {
+						compared++
+					}
+				}
+				time.Sleep(time.Minute)
+			}
+		}
+		synctest.Wait()
+		if sent := len(d.box.sent()) - before; compared != 15 || sent > 15 {
+			t.Errorf("%d guesses at and %d messages to a number that was never proven, want 15 and at most as many", compared, sent)
+		}
 	})
 }
 
