@@ -20,11 +20,12 @@ const (
 // bench is a fleet and its emulated account inside a bubble.
 type bench struct {
 	*gatewaytest.Server
-	fleet *gatewayclient.Fleet
-	began time.Time
-	asked int
-	seen  []gatewayclient.Progress
-	times []time.Duration
+	fleet  *gatewayclient.Fleet
+	ledger *gatewayclient.Ledger
+	began  time.Time
+	asked  int
+	seen   []gatewayclient.Progress
+	times  []time.Duration
 }
 
 func newBench(t *testing.T, api string, o gatewaytest.Options, devices ...gatewayclient.DeviceConfig) *bench {
@@ -35,16 +36,20 @@ func newBench(t *testing.T, api string, o gatewaytest.Options, devices ...gatewa
 	for _, d := range devices {
 		o.Devices = append(o.Devices, d.ID)
 	}
-	b := &bench{Server: gatewaytest.New(o), began: time.Now()}
-	c, err := gatewayclient.New(gatewayclient.Config{API: api, Token: "token-of-the-account", HTTP: b.Client()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.fleet, err = gatewayclient.NewFleet(gatewayclient.FleetConfig{Client: c, Devices: devices})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := &bench{Server: gatewaytest.New(o), ledger: gatewayclient.NewLedger(), began: time.Now()}
+	t.Cleanup(b.Close)
+	b.newFleet(t, api, devices)
 	return b
+}
+
+func (b *bench) newFleet(t *testing.T, api string, devices []gatewayclient.DeviceConfig) {
+	t.Helper()
+	c := newClient(t, gatewayclient.Config{API: api, HTTP: b.Client()})
+	var err error
+	b.fleet, err = gatewayclient.NewFleet(gatewayclient.FleetConfig{Client: c, Devices: devices, Ledger: b.ledger})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (b *bench) deliver(valid time.Duration) error {

@@ -63,8 +63,13 @@ type request struct {
 }
 
 // fail makes the error of this call; said is what the gateway said, if anything.
+// It is quoted only where all that it could echo is known: the answer to a
+// question may hold the text and the number of any message.
 func (r *request) fail(class Class, status int, detail, said string) *Error {
-	return &Error{Class: class, Call: r.call, Status: status, detail: detail + quote(said, r.secrets...)}
+	if r.sends {
+		detail += quote(said, r.secrets...)
+	}
+	return &Error{Class: class, Call: r.call, Status: status, detail: detail}
 }
 
 // lost is the class of an answer that cannot be had or cannot be understood.
@@ -175,7 +180,7 @@ func (r *request) refusal(resp *http.Response, body []byte) *Error {
 
 func (r *request) redirect(resp *http.Response) string {
 	to, err := url.Parse(resp.Header.Get("Location"))
-	if err != nil || to.Hostname() == "" || to.Hostname() == resp.Request.URL.Hostname() || len(to.Hostname()) > 80 || echoes(to.Hostname(), r.secrets) {
+	if err != nil || !r.sends || to.Hostname() == "" || to.Hostname() == resp.Request.URL.Hostname() || len(to.Hostname()) > 80 || digits(to.Hostname()) > 3 || echoes(to.Hostname(), r.secrets) {
 		return ""
 	}
 	return " to " + to.Hostname()
