@@ -69,8 +69,8 @@ func (s *Service) livePass(ctx context.Context, now time.Time, user string) (tim
 // browser's challenge, if there is one; the pass answers it too.
 func (s *Service) submitPass(ctx context.Context, c *Challenge, r Request, typed string) (Result, bool, error) {
 	code, ok := Digits.Normalize(typed, passLength)
-	// An asked number is proven by nobody who reads out a code of ours.
-	if !ok || !r.Pass || r.Subject.Source != Directory || r.Subject.User == "" {
+	// A code that we read out proves no number that was typed, and confirms no transaction.
+	if !ok || !r.Pass || r.Binding != "" || r.Subject.Source != Directory || r.Subject.User == "" {
 		return Result{}, false, nil
 	}
 	now := s.now()

@@ -37,6 +37,9 @@ func TestPassWorksWithoutAChallengeAndWhenNothingCanBeSent(t *testing.T) {
 	if v.User != "alice" || v.Number != number || v.Source != otpcore.Directory || v.Site != r.Site || v.ID == (otpcore.ID{}) {
 		t.Errorf("verification %+v", v)
 	}
+	if a := d.inspect("alice").Attempts; a.Wrong != 0 || a.Consecutive != 0 {
+		t.Errorf("the right pass was charged as a wrong code: %+v", a)
+	}
 }
 
 func TestPassWorksOnceUnderConcurrency(t *testing.T) {
@@ -167,7 +170,8 @@ func TestPassIsWorthNothingElsewhere(t *testing.T) {
 	for name, change := range map[string]func(*otpcore.Request){
 		"another user's":           func(r *otpcore.Request) { r.Subject.User = "bob" },
 		"for a number one typed":   func(r *otpcore.Request) { r.Subject.Source = otpcore.Asked },
-		"where codes bind actions": func(r *otpcore.Request) { r.Pass = false },
+		"where passes are no good": func(r *otpcore.Request) { r.Pass = false },
+		"to confirm a transaction": func(r *otpcore.Request) { r.Binding = "POST /transfer" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, 100)
