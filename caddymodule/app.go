@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
 )
 
@@ -40,6 +41,8 @@ type App struct {
 	log      *zap.Logger
 	engine   *engine
 	sender   otpcore.Sender
+	gateway  string // the module's name
+	events   *caddyevents.App
 	capacity int
 	keys     [][]byte
 	books    []*Phonebook
@@ -126,11 +129,15 @@ func (app *App) Provision(ctx caddy.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("loading gateway module: %w", err)
 	}
+	app.gateway = gateway.(caddy.Module).CaddyModule().ID.Name()
 	sender, err := gateway.(Gateway).Sender(app.engine.devices)
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	app.sender = sender
+	if err := app.provisionReports(ctx); err != nil {
+		return err
+	}
 	return app.addPhonebook(app.Phonebook)
 }
 
@@ -172,6 +179,7 @@ func (app *App) Start() error {
 		return err
 	}
 	app.engine.store.SetCapacity(app.capacity)
+	app.watchDevices()
 	for _, book := range app.books {
 		if book.File != "" {
 			go book.watch(app.ctx, app.log)
@@ -213,7 +221,7 @@ func (app *App) newService() (*otpcore.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
-	journal := &journal{log: app.log, keys: keys, complaints: app.engine.complaints}
+	journal := &journal{app: app, log: app.log, keys: keys}
 	return &otpcore.Service{
 		Store: app.engine.store, Keys: keys, Workers: app.engine.workers, Revocations: app.engine.revocations,
 		Sender: app.sender, Limits: app.Limits.rules(), Observe: journal.observe,

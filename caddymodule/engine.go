@@ -63,3 +63,7 @@ func (e *engine) Destruct() error {
 	e.store.Close()
 	return nil
 }
+
+// pending is how many challenges are held: those that wait for their code, and
+// for a few minutes those that are over.
+func (e *engine) pending() int { return e.store.Len() }

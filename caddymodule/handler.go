@@ -151,20 +151,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	v := visit{h: h, w: w, r: r, url: originalURL(r), now: time.Now()}
 	act, err := actionOf(v.url.RawQuery)
 	if err != nil {
+		gate.refused.Inc()
 		return v.refuse(problemBadAction, otpcore.Result{})
 	}
 	if refusal := v.identify(); refusal != nil {
+		gate.refused.Inc()
 		return v.refuse(*refusal, otpcore.Result{})
 	}
 	v.readTokens()
 	switch {
 	case act != noAction:
+		gate.action.Inc()
 		return v.act(act)
 	case v.open():
+		gate.passed.Inc()
 		return v.pass(next)
 	case !wantsPage(r):
+		gate.stepUp.Inc()
 		return v.stepUp()
 	default:
+		gate.page.Inc()
 		return v.challenge()
 	}
 }
