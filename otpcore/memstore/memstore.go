@@ -41,6 +41,7 @@ type Store struct {
 	live     atomic.Int64
 	capacity atomic.Int64
 	tallies  tallies
+	slices   [Slices]slice
 }
 
 type entry struct {
@@ -48,6 +49,10 @@ type entry struct {
 	mu   sync.Mutex
 	gone atomic.Bool // counted out; ristretto may tell of one entry twice
 	c    otpcore.Challenge
+
+	changed bool // since it was collected; guarded by mu
+	listed  bool // guarded by its slice, as is at
+	at      int
 }
 
 // New returns a store for capacity challenges, and four times as many tallies.
@@ -114,6 +119,7 @@ func (s *Store) Close() {
 func (s *Store) forget(e *entry) {
 	if e != nil && e.gone.CompareAndSwap(false, true) {
 		s.live.Add(-1)
+		s.slice(e).remove(e)
 	}
 }
 
@@ -137,11 +143,20 @@ func (s *Store) Create(_ context.Context, c *otpcore.Challenge) error {
 	if ttl <= 0 {
 		return fmt.Errorf("challenge is over before it begins: %w", otpcore.ErrNotFound)
 	}
+	e := &entry{id: halves(c.ID), c: *c, changed: true}
+	if err := s.admit(e, ttl); err != nil {
+		return err
+	}
+	s.slice(e).add(e)
+	return nil
+}
+
+// admit puts a new entry where every later call finds it, or refuses it.
+func (s *Store) admit(e *entry, ttl time.Duration) error {
 	if s.live.Add(1) > s.capacity.Load() {
 		s.live.Add(-1)
 		return otpcore.ErrStoreFull
 	}
-	e := &entry{id: halves(c.ID), c: *c}
 	shard := s.shard(e.id)
 	// A key that is taken would be overwritten, or not: two ids in 2^64 that share
 	// their first half are refused, as a full store is.
@@ -197,6 +212,10 @@ func (s *Store) Update(_ context.Context, id otpcore.ID, f func(*otpcore.Challen
 		return err
 	}
 	e.c = changed
+	if !e.changed {
+		e.changed = true
+		s.slice(e).note(e)
+	}
 	return nil
 }
 
