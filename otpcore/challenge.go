@@ -157,8 +157,9 @@ func (c *Challenge) Keep() time.Time { return time.UnixMilli(c.Expires).Add(Expi
 type answer struct {
 	belongs bool
 	matches func(*Challenge) (bool, error)
-	// verification is the id of the verification that a right answer makes.
+	// verification and verifiedAt are of the verification that a right answer makes.
 	verification ID
+	verifiedAt   time.Time
 	// charge takes one attempt from the user's own allowance; it reports false where that is spent.
 	charge func() (bool, error)
 }
@@ -192,7 +193,7 @@ func (c *Challenge) submit(now time.Time, a answer) (Outcome, error) {
 		return WrongCode, nil
 	}
 	c.State = Verified
-	c.VerifiedAt = now.UnixMilli()
+	c.VerifiedAt = a.verifiedAt.UnixMilli()
 	c.VerificationID = a.verification
 	return Accepted, nil
 }

@@ -121,7 +121,7 @@ func (s *Service) usePass(ctx context.Context, now time.Time, user, code string)
 }
 
 func (s *Service) acceptPass(ctx context.Context, now time.Time, c *Challenge, r Request) (Result, error) {
-	made := Challenge{State: Verified, VerifiedAt: now.UnixMilli(), VerificationID: NewID()}
+	made := Challenge{State: Verified, VerifiedAt: s.Revocations.after(r.Subject.User, now).UnixMilli(), VerificationID: NewID()}
 	if c != nil {
 		// The other tabs wait for this challenge, and its code is of no more use.
 		err := s.Store.Update(ctx, c.ID, func(stored *Challenge) error {

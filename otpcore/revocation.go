@@ -27,10 +27,23 @@ func (r *Revocations) End(id ID, until, now time.Time) {
 
 // EndUser revokes every verification that the user has at now.
 func (r *Revocations) EndUser(user string, now time.Time) {
-	if last := r.userRevokedAt(user); last.After(now) {
-		now = last // a clock that was set back must not bring old verifications to life
+	for {
+		last, known := r.users.LoadOrStore(user, now)
+		// A clock that was set back must not bring old verifications to life.
+		if !known || last.(time.Time).After(now) || r.users.CompareAndSwap(user, last, now) {
+			return
+		}
 	}
-	r.users.Store(user, now)
+}
+
+// after is when a verification that is made at now counts as made, to the
+// millisecond: later than any revocation before it, even in the same one.
+func (r *Revocations) after(user string, now time.Time) time.Time {
+	at := now.Truncate(time.Millisecond)
+	if revoked := r.userRevokedAt(user); !at.After(revoked) {
+		return revoked.Truncate(time.Millisecond).Add(time.Millisecond)
+	}
+	return at
 }
 
 // Revoked tells whether v was ended.

@@ -246,6 +246,7 @@ func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (R
 	}
 	allowance := s.attemptsOf(r.Subject)
 	a := answer{belongs: s.belongs(c, r) && r.provable(), verification: NewID(), matches: s.matcher(code)}
+	a.verifiedAt = s.Revocations.after(r.Subject.User, now)
 	var retryAt time.Time
 	charged := false // a store may run the step again: the user pays once
 	a.charge = func() (bool, error) {
@@ -323,10 +324,6 @@ func codeContext(c *Challenge) []byte {
 
 func (s *Service) verification(c *Challenge, r Request) *Verification {
 	at := time.UnixMilli(c.VerifiedAt)
-	// A verification made after a revocation holds, even in the same millisecond.
-	if revoked := s.Revocations.userRevokedAt(r.Subject.User); !at.After(revoked) {
-		at = revoked.Add(time.Millisecond)
-	}
 	return &Verification{
 		ID: c.VerificationID, Site: r.Site, User: r.Subject.User, Number: r.Subject.Number,
 		Source: r.Subject.Source, FirstFactor: r.Subject.FirstFactor, VerifiedAt: at, ActiveAt: at,

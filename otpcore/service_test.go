@@ -537,6 +537,21 @@ func TestProvingOnesOwnNumberGivesNoAllowanceForAnothers(t *testing.T) {
 	})
 }
 
+func TestRepeatingTheCodeDoesNotOutliveARevocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, 100)
+		r := request("alice")
+		id, code := d.start(r)
+		d.must(otpcore.Accepted)(d.submit(id, r, code))
+		time.Sleep(time.Second)
+		d.Revoke("alice")
+		again := d.must(otpcore.Accepted)(d.submit(id, r, code)).Verification
+		if !d.Revocations.Revoked(again) {
+			t.Error("a double click brought a revoked verification back to life")
+		}
+	})
+}
+
 func TestNoDeviceIsSaidBeforehand(t *testing.T) {
 	d := newDesk(t, 100)
 	d.box.ready = otpcore.ErrNoDevice
