@@ -204,6 +204,12 @@ func (s *Service) sameNumber(c *Challenge, r Request) bool {
 	return c.Source == r.Subject.Source && c.Number == s.Keys.Pseudonym("number", string(r.Subject.Number))
 }
 
+// ended tells whether the challenge is over because its number is not the user's
+// any more. Another user, whose number it never was, is compared and charged instead.
+func (s *Service) ended(c *Challenge, r Request) bool {
+	return !s.sameNumber(c, r) && (c.Source != r.Subject.Source || c.Subject == s.subject(r.Subject))
+}
+
 func (s *Service) subject(u Subject) Pseudonym { return s.Keys.sets[0].subject(u.User, u.Number) }
 
 func (s *Service) binding(r Request) Pseudonym {
@@ -236,7 +242,7 @@ func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (R
 	if res, done, err := s.submitPass(ctx, c, r, typed); done || err != nil {
 		return res, err
 	}
-	if c == nil || !s.sameNumber(c, r) {
+	if c == nil || s.ended(c, r) {
 		return Result{}, nil
 	}
 	now := s.now()

@@ -421,7 +421,7 @@ func TestRightCodeAsAnotherUserOrOnAnotherSiteIsChargedAsAWrongOne(t *testing.T)
 	r := request("alice")
 	id, code := d.start(r)
 	other := r
-	other.Subject.User = "bob"
+	other.Subject.User, other.Subject.Number = "bob", "+447700900456"
 	if res := d.must(otpcore.WrongCode)(d.submit(id, other, code)); res.View.AttemptsLeft != 4 {
 		t.Errorf("%d attempts left, want 4", res.View.AttemptsLeft)
 	}
