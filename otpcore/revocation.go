@@ -1,7 +1,10 @@
 package otpcore
 
 import (
+	"encoding/json"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -9,8 +12,11 @@ import (
 // request of a protected site asks them, so reading takes no lock. They are few:
 // each logout was paid for with a message. Safe for concurrent use; the zero value is empty.
 type Revocations struct {
-	ids   sync.Map // ID -> time.Time, from when on it has expired by itself
-	users sync.Map // canonical user -> time.Time, of the revocation
+	ids   sync.Map     // ID -> time.Time, from when on it has expired by itself
+	users sync.Map     // canonical user -> time.Time, of the revocation
+	all   atomic.Int64 // Unix milliseconds; what was verified by then is ended, see EndAll
+
+	changes atomic.Uint64
 }
 
 // End revokes one verification with all of its reissues. After until, when no route would
@@ -23,6 +29,14 @@ func (r *Revocations) End(id ID, until, now time.Time) {
 		return true
 	})
 	r.ids.Store(id, until)
+	r.changes.Add(1)
+}
+
+// EndAll revokes every verification that was made by then. It is for the case
+// that revocations were lost: whose they were nobody can tell.
+func (r *Revocations) EndAll(at time.Time) {
+	r.all.Store(max(at.UnixMilli(), r.all.Load()))
+	r.changes.Add(1)
 }
 
 // EndUser revokes every verification that the user has at now.
@@ -51,6 +65,9 @@ func (r *Revocations) Revoked(v *Verification) bool {
 	if _, ended := r.ids.Load(v.ID); ended {
 		return true
 	}
+	if all := r.all.Load(); all > 0 && v.VerifiedAt.UnixMilli() <= all {
+		return true
+	}
 	at := r.userRevokedAt(v.User)
 	return !at.IsZero() && !v.VerifiedAt.After(at)
 }
@@ -60,4 +77,48 @@ func (r *Revocations) userRevokedAt(user string) time.Time {
 		return at.(time.Time)
 	}
 	return time.Time{}
+}
+
+// revoked is [Revocations] as they are written down, in Unix milliseconds.
+type revoked struct {
+	IDs   map[string]int64 `json:"ids,omitempty"`
+	Users map[string]int64 `json:"users,omitempty"`
+	All   int64            `json:"all,omitempty"`
+}
+
+// Changes grows whenever there is something new to be written down.
+func (r *Revocations) Changes() uint64 { return r.changes.Load() }
+
+// MarshalBinary writes everything down. It holds names of users.
+func (r *Revocations) MarshalBinary() ([]byte, error) {
+	w := revoked{IDs: map[string]int64{}, Users: map[string]int64{}, All: r.all.Load()}
+	r.ids.Range(func(id, until any) bool {
+		w.IDs[id.(ID).String()] = until.(time.Time).UnixMilli()
+		return true
+	})
+	r.users.Range(func(user, at any) bool {
+		w.Users[user.(string)] = at.(time.Time).UnixMilli()
+		return true
+	})
+	return json.Marshal(w)
+}
+
+// UnmarshalBinary adds what MarshalBinary wrote.
+func (r *Revocations) UnmarshalBinary(b []byte) error {
+	var w revoked
+	if err := json.Unmarshal(b, &w); err != nil {
+		return fmt.Errorf("read revocations: %w", err)
+	}
+	for s, until := range w.IDs {
+		id, ok := ParseID(s)
+		if !ok {
+			return fmt.Errorf("read revocations: %q is not an id", s)
+		}
+		r.ids.Store(id, time.UnixMilli(until))
+	}
+	for user, at := range w.Users {
+		r.users.Store(user, time.UnixMilli(at))
+	}
+	r.EndAll(time.UnixMilli(w.All))
+	return nil
 }

@@ -1,0 +1,69 @@
+package otpcore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
+)
+
+func TestRevocationsComeBack(t *testing.T) {
+	now := time.Now().Truncate(time.Millisecond)
+	var before, after otpcore.Revocations
+	gone, kept := otpcore.NewID(), otpcore.NewID()
+	count := before.Changes()
+	before.End(gone, now.Add(time.Hour), now)
+	before.EndUser("alice", now.Add(300*time.Microsecond))
+	if before.Changes() == count {
+		t.Error("changes are not counted")
+	}
+	b, err := before.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := after.UnmarshalBinary(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		v       otpcore.Verification
+		revoked bool
+	}{
+		{otpcore.Verification{ID: gone, User: "bob", VerifiedAt: now}, true},
+		{otpcore.Verification{ID: kept, User: "bob", VerifiedAt: now}, false},
+		{otpcore.Verification{ID: kept, User: "alice", VerifiedAt: now}, true},
+		{otpcore.Verification{ID: kept, User: "alice", VerifiedAt: now.Add(time.Millisecond)}, false},
+	} {
+		if after.Revoked(&test.v) != test.revoked {
+			t.Errorf("%+v: revoked is %v", test.v, !test.revoked)
+		}
+	}
+}
+
+func TestEndAllEndsWhatWasVerifiedBefore(t *testing.T) {
+	now := time.Now().Truncate(time.Millisecond)
+	var before, after otpcore.Revocations
+	before.EndAll(now)
+	b, err := before.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := after.UnmarshalBinary(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*otpcore.Revocations{&before, &after} {
+		if !r.Revoked(&otpcore.Verification{VerifiedAt: now}) {
+			t.Error("an old verification is still good")
+		}
+		if r.Revoked(&otpcore.Verification{VerifiedAt: now.Add(time.Millisecond)}) {
+			t.Error("a new verification was ended")
+		}
+	}
+}
+
+func TestDamagedRevocationsAreRefused(t *testing.T) {
+	for _, s := range []string{"", "{", `{"ids":{"short":1}}`} {
+		if err := new(otpcore.Revocations).UnmarshalBinary([]byte(s)); err == nil {
+			t.Errorf("%q was taken", s)
+		}
+	}
+}
