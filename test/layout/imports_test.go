@@ -50,6 +50,10 @@ var rules = map[string]rule{
 		only: []string{"otpcore"}, never: []ban{caddy, ristretto},
 		reason: "a store keeps and swaps what otpcore decides, and stands for itself",
 	},
+	"otpcore/statelog": {
+		never:  []ban{caddy, http, logging, ristretto, redis},
+		reason: "it writes down what it is given, wherever it is told to, and knows neither what it means nor who asks",
+	},
 	"otpcore/storetest": {
 		only: []string{"otpcore"}, never: []ban{caddy, http, ristretto, redis},
 		reason: "one suite holds for every store, so it knows none of them",
@@ -63,7 +67,7 @@ var rules = map[string]rule{
 		reason: "the emulator speaks the vendor's wire and knows nothing of its clients",
 	},
 	"caddymodule": {
-		only:   []string{"otpcore", "otpcore/memstore", "otpcore/redisstore", "gatewayclient", "caddymodule/web"},
+		only:   []string{"otpcore", "otpcore/memstore", "otpcore/redisstore", "otpcore/statelog", "gatewayclient", "caddymodule/web"},
 		reason: "what users build contains nothing made for tests",
 	},
 	"caddymodule/web": {
