@@ -12,8 +12,7 @@ type Client struct {
 	transport transport
 }
 
-// wire is one profile: it writes calls and reads answers. Only sending is
-// common to both; follower is what getdata adds.
+// wire is one profile: it writes calls and reads answers. Sending is all that both can do.
 type wire interface {
 	send(Message) (*request, error)
 	receipt(*request, []byte) (Receipt, error)
@@ -66,6 +65,9 @@ type Found struct {
 	State      State
 	Code       int // the state's number on the wire
 }
+
+// Close lets go of idle connections. Calls may still be made.
+func (c *Client) Close() { c.transport.http.CloseIdleConnections() }
 
 // Follows reports whether this profile can say what became of a message.
 func (c *Client) Follows() bool {

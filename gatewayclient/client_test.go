@@ -115,6 +115,13 @@ func TestStatesAreReadByNumber(t *testing.T) {
 	}
 }
 
+func TestAnswerAboutAnotherMessageIsNone(t *testing.T) {
+	url := answering(t, 200, nil, `{"error":0,"sms_id":6,"status":7}`)
+	if got, err := newClient(t, gatewayclient.Config{URL: url}).Status(context.Background(), "5"); err == nil {
+		t.Errorf("message 5 is %v by what was said of message 6", got)
+	}
+}
+
 func TestAnswersToSendFallIntoClasses(t *testing.T) {
 	const getdata, v1 = "getdata", "v1"
 	const fine = 255

@@ -3,6 +3,8 @@ package gatewayclient_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -201,21 +203,24 @@ func TestAskedNumbersGetAQuarterOfTheLimit(t *testing.T) {
 	})
 }
 
-func TestBusyAndWornDevicesAreSpread(t *testing.T) {
+// perDevice counts what the gateway took for each of two phones.
+func (b *bench) perDevice() (n [2]int) {
+	for _, m := range b.Messages() {
+		n[m.DeviceID-10403]++
+	}
+	return n
+}
+
+func TestBusyPhoneIsSpared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, "getdata", gatewaytest.Options{}, gatewayclient.DeviceConfig{ID: "10403", LimitN: 30, LimitPer: time.Hour}, gatewayclient.DeviceConfig{ID: "10404", LimitN: 30, LimitPer: time.Hour})
-		count := func() (n [2]int) {
-			for _, m := range b.Messages() {
-				n[m.DeviceID-10403]++
-			}
-			return n
-		}
-		for range 10 {
+		b := newBench(t, "getdata", gatewaytest.Options{}, two...)
+		for range 8 {
 			_ = b.deliver(time.Minute)
 		}
-		if got := count(); got != [2]int{10, 0} {
+		if got := b.perDevice(); got != [2]int{8, 0} {
 			t.Errorf("one after the other went to %v, want all to the first", got)
 		}
+		b = newBench(t, "getdata", gatewaytest.Options{}, two...)
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
@@ -223,17 +228,99 @@ func TestBusyAndWornDevicesAreSpread(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if got := count(); got[1] < 5 {
-			t.Errorf("at once went to %v, want both phones used", got)
-		}
-		for range 30 {
-			_ = b.deliver(time.Minute)
-		}
-		if got := count(); got[0] < 20 || got[1] < 20 {
-			t.Errorf("after much was sent it is %v, want both worn alike", got)
+		if got := b.perDevice(); got != [2]int{5, 5} {
+			t.Errorf("all at once went to %v, want both phones used alike", got)
 		}
 	})
 }
+
+func TestPhonesAreWornAlikeOnceHalfOfALimitIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := func(id string) gatewayclient.DeviceConfig {
+			return gatewayclient.DeviceConfig{ID: id, LimitN: 30, LimitPer: time.Hour}
+		}
+		b := newBench(t, "getdata", gatewaytest.Options{}, limit("10403"), limit("10404"))
+		for range 40 {
+			_ = b.deliver(time.Minute)
+		}
+		if got := b.perDevice(); got != [2]int{20, 20} {
+			t.Errorf("40 messages went to %v", got)
+		}
+	})
+}
+
+func TestOneMessageAtATimeTriesARestedDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "getdata", gatewaytest.Options{}, two...)
+		b.Break(gatewaytest.Fault{Name: "fail-8", Device: "10403"})
+		for range 3 {
+			_ = b.deliver(time.Minute)
+		}
+		time.Sleep(time.Minute)
+		before := len(b.Messages())
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				_ = b.fleet.Deliver(context.Background(), gatewayclient.Text{To: number, Body: text, Expires: time.Now().Add(time.Minute)}, nil, func(gatewayclient.Progress) {})
+			})
+		}
+		all.Wait()
+		tried := 0
+		for _, m := range b.Messages()[before:] {
+			if m.DeviceID == 10403 {
+				tried++
+			}
+		}
+		if tried != 1 {
+			t.Errorf("%d of four messages tried a device that had rested, want one", tried)
+		}
+	})
+}
+
+func TestWhatMayStillBeSentIsNotCalledFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "getdata", gatewaytest.Options{}, two...)
+		b.Break(gatewaytest.Fault{Name: "offline", Device: "10403"})
+		b.Break(gatewaytest.Fault{Name: "http-401", Device: "10404"})
+		err := b.deliver(time.Minute)
+		if last := b.final(t); err != nil || last.State != gatewayclient.Unknown || last.Err == nil {
+			t.Errorf("with one message waiting at a phone and another refused it ended %q, %v", b.story(), err)
+		}
+	})
+}
+
+func TestStatesDoNotGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said := []string{"2", "1", "4", "6", "3", "2", "7"}
+		b := newBench(t, "getdata", gatewaytest.Options{})
+		script := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if !strings.HasSuffix(r.URL.Path, "getsmsstatus") {
+				return b.Client().Transport.RoundTrip(r)
+			}
+			body := `{"error":0,"status":` + said[0] + `}`
+			said = said[1:]
+			return &http.Response{StatusCode: 200, Request: r, Body: io.NopCloser(strings.NewReader(body))}, nil
+		})
+		fleet, err := gatewayclient.NewFleet(gatewayclient.FleetConfig{
+			Client:  newClient(t, gatewayclient.Config{HTTP: &http.Client{Transport: script}}),
+			Devices: []gatewayclient.DeviceConfig{{ID: "10403"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.fleet = fleet
+		if err := b.deliver(time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := b.story(), "1.1 sending, 1.1 queued, 1.1 on_device, 1.1 sent, 1.1 delivered"; got != want {
+			t.Errorf("reported %q, want %q", got, want)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestLateAnswerIsFoundInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

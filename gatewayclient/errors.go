@@ -1,6 +1,7 @@
 package gatewayclient
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -59,27 +60,20 @@ func (e *Error) MayBeQueued() bool { return e.Class == Ambiguous }
 
 // ClassOf is the class of err, and false where err is not of this package.
 func ClassOf(err error) (Class, bool) {
-	for err != nil {
-		if e, ok := err.(*Error); ok {
-			return e.Class, true
-		}
-		u, ok := err.(interface{ Unwrap() error })
-		if !ok {
-			return 0, false
-		}
-		err = u.Unwrap()
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Class, true
 	}
 	return 0, false
 }
 
-// A quote of the gateway's own words helps an operator, but some servers echo
-// what they were sent. Only plain words pass: whatever shares four characters
-// with a secret, or holds a number long enough to be a code, is left out.
+// quote adds the gateway's own words, which help an operator. Some servers echo
+// what they were sent, so whatever shares four characters with a secret, or a
+// number with one, is left out.
 func quote(said string, secrets ...string) string {
 	words := strings.FieldsFunc(said, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	kept := words[:0]
 	for _, w := range words {
-		if len(w) > 24 || !unicode.IsPrint([]rune(w)[0]) || digits(w) > 3 || echoes(w, secrets) {
+		if len(w) > 24 || echoes(w, secrets) {
 			w = "…"
 		}
 		if len(kept) == 12 {
@@ -93,15 +87,6 @@ func quote(said string, secrets ...string) string {
 	return " (it says: " + strings.Join(kept, " ") + ")"
 }
 
-func digits(w string) (n int) {
-	for _, r := range w {
-		if unicode.IsDigit(r) {
-			n++
-		}
-	}
-	return n
-}
-
 // echoes reports whether w could have come out of one of the secrets.
 func echoes(w string, secrets []string) bool {
 	w = strings.ToLower(w)
@@ -110,7 +95,7 @@ func echoes(w string, secrets []string) bool {
 		if s == "" {
 			continue
 		}
-		if strings.Contains(w, s) || (digits(w) > 0 && strings.Contains(s, w)) {
+		if strings.Contains(w, s) || (strings.ContainsFunc(w, unicode.IsDigit) && strings.Contains(s, w)) {
 			return true
 		}
 		for i := 0; i+4 <= len(w); i++ {

@@ -138,8 +138,8 @@ func sooner(a, b *Error) *Error {
 // choose picks a device for one message and takes its allowance; except are
 // those that had their chance. The error says why there is none.
 //
-// The first device that is well and has room to spare is used. Where none has
-// room to spare, the least busy one, and of those whichever is left the most.
+// Of those that are well and not busy the first one with half of its limit left
+// is used, and where there is none, the one that is left the most.
 func (f *Fleet) choose(t Text, segments int, except map[int]bool) (device, int64, error) {
 	now := time.Now()
 	if err := f.tokenRefused(now); err != nil {
@@ -185,8 +185,8 @@ func cost(d device, segments int) int {
 // rank orders devices that can all be used.
 type rank struct {
 	offline bool
-	roomy   bool // more than half of its limit is left and it is not busy
 	waiting int  // messages beyond those that are soon sent
+	roomy   bool // more than half of its limit is left
 	left    int
 }
 
@@ -205,7 +205,7 @@ func (p *phone) rank(d DeviceConfig, now time.Time) rank {
 		}
 	}
 	r.waiting = max(r.waiting-busy+1, 0)
-	r.roomy = 2*r.left > d.LimitN && r.waiting == 0
+	r.roomy = 2*r.left > d.LimitN
 	return r
 }
 
@@ -214,11 +214,11 @@ func (r rank) before(o rank) bool {
 	if r.offline != o.offline {
 		return o.offline
 	}
-	if r.roomy != o.roomy {
-		return r.roomy
-	}
 	if r.waiting != o.waiting {
 		return r.waiting < o.waiting
+	}
+	if r.roomy != o.roomy {
+		return r.roomy
 	}
 	return !r.roomy && r.left > o.left
 }
@@ -240,11 +240,9 @@ func (f *Fleet) tokenRefused(now time.Time) error {
 func (f *Fleet) noteToken(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var e *Error
-	switch {
-	case err == nil:
+	if err == nil {
 		f.tokenErr = nil
-	case errors.As(err, &e) && e.Class == Auth:
+	} else if e, ours := errors.AsType[*Error](err); ours && e.Class == Auth {
 		f.tokenErr, f.tokenUntil = e, time.Now().Add(tokenRest)
 	}
 }

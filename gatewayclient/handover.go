@@ -58,11 +58,11 @@ func (d *delivery) insist(ctx context.Context, m Message) (Receipt, error) {
 
 // retryable wraps err as backoff wants it: to be repeated, after how long, or not at all.
 func retryable(err error, patience time.Duration) error {
-	var e *Error
+	e, ours := errors.AsType[*Error](err)
 	switch {
 	case err == nil:
 		return nil
-	case !errors.As(err, &e):
+	case !ours:
 	case e.Class == Unavailable, e.Class == RateLimited && e.RetryAfter == 0:
 		return err
 	case e.Class == RateLimited && e.RetryAfter < patience:
@@ -89,12 +89,12 @@ func errTooLate() *Error {
 // refused notes why a device did not get the text, and returns what is to be
 // made of it: nil where it turns out that it did.
 func (d *delivery) refused(ctx context.Context, h *handOver, err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.MayBeQueued() {
+	e, ours := errors.AsType[*Error](err)
+	if ours && e.MayBeQueued() {
 		return d.ambiguous(ctx, h, e)
 	}
 	d.f.ledger.refund(h.device.DeviceConfig, h.mark)
-	if e == nil || ctx.Err() != nil {
+	if !ours || ctx.Err() != nil {
 		return err
 	}
 	if e.Class == Refused {

@@ -65,8 +65,9 @@ func TestRestAfterSilenceEndsWhenThePhoneIsBack(t *testing.T) {
 		b := newBench(t, "getdata", gatewaytest.Options{})
 		defer b.watch()()
 		b.Break(gatewaytest.Fault{Name: "offline"})
-		for range 5 {
+		for b.fleet.Devices()[0].Rest < 4*time.Minute {
 			_ = b.deliver(30 * time.Second)
+			time.Sleep(10 * time.Second)
 		}
 		if b.fleet.Ready() == nil {
 			t.Fatal("a phone that stays silent does not rest")

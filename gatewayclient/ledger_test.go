@@ -124,6 +124,7 @@ func TestMomentsAheadDoNotCountForEver(t *testing.T) {
 		ahead := time.Now().Add(24 * 365 * time.Hour)
 		written, err := json.Marshal(map[string]any{"version": 1, "phones": map[string]any{"10403": map[string]any{
 			"spent":    []any{map[string]any{"From": ahead, "At": ahead, "Segments": 2}},
+			"open":     map[string]any{"5": map[string]any{"At": ahead, "Segments": 1}},
 			"breakers": []any{map[string]any{"sim": 0, "failures": 9, "until": ahead}, map[string]any{"sim": 99}},
 		}}})
 		if err != nil {
@@ -133,8 +134,12 @@ func TestMomentsAheadDoNotCountForEver(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(61 * time.Minute)
-		if v := b.fleet.Devices()[0]; v.Remaining != 4 || b.fleet.Ready() != nil {
+		if v := b.fleet.Devices()[0]; v.Remaining != 3 || b.fleet.Ready() != nil {
 			t.Errorf("an hour later: %+v, %v", v, b.fleet.Ready())
+		}
+		time.Sleep(24 * time.Hour)
+		if v := b.fleet.Devices()[0]; v.Remaining != 4 {
+			t.Errorf("a day later: %+v", v)
 		}
 	})
 }

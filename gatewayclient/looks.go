@@ -137,8 +137,8 @@ func (l *looks) list(ctx context.Context, asked []*look) (rest []*look) {
 
 // slowDown keeps to what the gateway said about too many calls.
 func (l *looks) slowDown(err error) {
-	var e *Error
-	if !errors.As(err, &e) || e.Class != RateLimited {
+	e, ours := errors.AsType[*Error](err)
+	if !ours || e.Class != RateLimited {
 		return
 	}
 	l.mu.Lock()

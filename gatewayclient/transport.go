@@ -130,14 +130,17 @@ func (r *request) unanswered(err error, connected bool) *Error {
 	if connected {
 		class, what = r.lost(), "the connection ended before the answer came"
 	}
-	var dns *net.DNSError
-	var timeout interface{ Timeout() bool }
+	_, unresolved := errors.AsType[*net.DNSError](err)
+	timeout, timed := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		what = "given up before the answer came"
-	case errors.As(err, &dns):
+	case unresolved:
 		what = "the gateway's name cannot be resolved; look at `url` and at this machine's DNS"
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case timed && timeout.Timeout():
 		what += " in time"
 	case strings.Contains(err.Error(), "x509:") || strings.Contains(err.Error(), "tls:"):
 		what = "the gateway's certificate or TLS was not accepted; look at `url`, the clock and proxies"
@@ -180,7 +183,7 @@ func (r *request) refusal(resp *http.Response, body []byte) *Error {
 
 func (r *request) redirect(resp *http.Response) string {
 	to, err := url.Parse(resp.Header.Get("Location"))
-	if err != nil || !r.sends || to.Hostname() == "" || to.Hostname() == resp.Request.URL.Hostname() || len(to.Hostname()) > 80 || digits(to.Hostname()) > 3 || echoes(to.Hostname(), r.secrets) {
+	if err != nil || !r.sends || to.Hostname() == "" || to.Hostname() == resp.Request.URL.Hostname() || len(to.Hostname()) > 80 || echoes(to.Hostname(), r.secrets) {
 		return ""
 	}
 	return " to " + to.Hostname()
