@@ -137,41 +137,54 @@ func sooner(a, b *Error) *Error {
 
 // choose picks a device for one message and takes its allowance; except are
 // those that had their chance. The error says why there is none.
-//
-// Of those that are well and not busy the first one with half of its limit left
-// is used, and where there is none, the one that is left the most.
 func (f *Fleet) choose(t Text, segments int, except map[int]bool) (device, int64, error) {
 	now := time.Now()
 	if err := f.tokenRefused(now); err != nil {
 		return device{}, 0, err
 	}
-	l := f.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var best device
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	best, err := f.bestLocked(t, segments, except, now)
+	if err != nil {
+		return device{}, 0, err
+	}
+	mark := newMark()
+	f.ledger.reserveLocked(best.DeviceConfig, mark, cost(best, segments), t.Asked, now)
+	return best, mark, nil
+}
+
+// another tells whether choose would find a device.
+func (f *Fleet) another(t Text, segments int, except map[int]bool) bool {
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	_, err := f.bestLocked(t, segments, except, time.Now())
+	return err == nil
+}
+
+// bestLocked finds the device to use: of those that are well and not busy the
+// first one with half of its limit left and, where there is none, the one that is left the most.
+func (f *Fleet) bestLocked(t Text, segments int, except map[int]bool, now time.Time) (best device, _ error) {
 	var bestRank rank
 	var why *Error
 	for _, d := range f.devices {
 		if except[d.place] {
 			continue
 		}
-		if err := l.usableLocked(d.DeviceConfig, cost(d, segments), t.Asked, now); err != nil {
+		if err := f.ledger.usableLocked(d.DeviceConfig, cost(d, segments), t.Asked, now); err != nil {
 			why = sooner(why, err)
 			continue
 		}
-		if r := l.phones[d.ID].rank(d.DeviceConfig, now); best.place == 0 || r.before(bestRank) {
+		if r := f.ledger.phones[d.ID].rank(d.DeviceConfig, now); best.place == 0 || r.before(bestRank) {
 			best, bestRank = d, r
 		}
 	}
-	if best.place == 0 {
-		if why == nil {
-			why = &Error{Class: Refused, detail: "no other device is left"}
-		}
-		return device{}, 0, why
+	switch {
+	case best.place != 0:
+		return best, nil
+	case why == nil:
+		return best, &Error{Class: Refused, detail: "no other device is left"}
 	}
-	mark := newMark()
-	l.reserveLocked(best.DeviceConfig, mark, cost(best, segments), t.Asked, now)
-	return best, mark, nil
+	return best, why
 }
 
 // cost is what a text takes of a device's limit: messengers know no segments.

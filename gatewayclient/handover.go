@@ -43,7 +43,7 @@ func (d *delivery) handOver(ctx context.Context, dev device, mark int64) error {
 // insist repeats what certainly was not queued, and nothing else.
 func (d *delivery) insist(ctx context.Context, m Message) (Receipt, error) {
 	wait := patience
-	if len(d.tried) == len(d.f.devices) && len(d.alive) == 0 {
+	if len(d.alive) == 0 && !d.f.another(d.t, d.segments, d.tried) {
 		wait = lastPatience
 	}
 	steps := backoff.NewExponentialBackOff()

@@ -37,7 +37,7 @@
 //
 // Of the gateway:
 //
-//	refuse-connection  the connection is closed before a byte is read (in [Server.Client]: refused)
+//	refuse-connection  a new connection is closed before a byte is read (in [Server.Client]: refused)
 //	lost-request       the connection is closed before anything is done
 //	lost-reply         the connection is closed when all is done
 //	slow               the answer takes delay_ms (3000) longer

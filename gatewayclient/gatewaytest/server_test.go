@@ -255,7 +255,7 @@ func TestChanceIsTheSameForTheSameSeed(t *testing.T) {
 func TestConnectionsBreakWhereTheyShould(t *testing.T) {
 	s, base := start(t, gatewaytest.Options{})
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	try := func(f gatewaytest.Fault) (error, int) {
+	try := func(f gatewaytest.Fault) (int, error) {
 		s.Break(f)
 		defer s.Mend(f)
 		before := len(s.Messages())
@@ -263,14 +263,14 @@ func TestConnectionsBreakWhereTheyShould(t *testing.T) {
 		if err == nil {
 			resp.Body.Close()
 		}
-		return err, len(s.Messages()) - before
+		return len(s.Messages()) - before, err
 	}
 	for name, taken := range map[string]int{"refuse-connection": 0, "lost-request": 0, "lost-reply": 1} {
-		if err, n := try(gatewaytest.Fault{Name: name}); err == nil || n != taken {
+		if n, err := try(gatewaytest.Fault{Name: name}); err == nil || n != taken {
 			t.Errorf("%s gave %v and %d messages, want %d", name, err, n, taken)
 		}
 	}
-	if err, n := try(gatewaytest.Fault{Name: "lost-reply", Call: "getsmsstatus"}); err != nil || n != 1 {
+	if n, err := try(gatewaytest.Fault{Name: "lost-reply", Call: "getsmsstatus"}); err != nil || n != 1 {
 		t.Errorf("a fault of another call gave %v and %d messages", err, n)
 	}
 }
