@@ -259,12 +259,23 @@ func (d *delivery) report(ctx context.Context, rep Report) {
 	case d.taken.IsZero() && rep.Delivery >= Queued && rep.Delivery <= Delivered:
 		d.taken = now
 	}
+	before := d.last.Delivery
 	d.last = rep
 	// A challenge that is gone needs no report; anything else shows up with the visitor's next request.
 	_ = d.s.Store.Update(context.WithoutCancel(ctx), d.c.ID, func(c *Challenge) error {
 		c.report(d.c.Sends, rep)
 		return nil
 	})
+	if rep.Delivery == Delivered && before < Sent {
+		// A quick one may be seen only when it has arrived: it was sent all the same.
+		sent := rep
+		sent.Delivery = Sent
+		d.tell(now, sent)
+	}
+	d.tell(now, rep)
+}
+
+func (d *delivery) tell(now time.Time, rep Report) {
 	e := Event{Kind: EventMessage, Subject: d.r.Subject, Report: rep, Err: rep.Err, After: now.Sub(d.began)}
 	if !d.taken.IsZero() {
 		e.Waited = now.Sub(d.taken)
