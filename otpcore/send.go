@@ -166,9 +166,10 @@ func (s *Service) create(ctx context.Context, now time.Time, old *Challenge, r R
 // retire ends the challenge that c replaces. Attempts are handed on in the same
 // step that ends the old ones, so that guessing at both at once wins nothing.
 func (s *Service) retire(ctx context.Context, now time.Time, old, c *Challenge) error {
+	fresh := c.AttemptsLeft // a store may run the step again
 	err := s.Store.Update(ctx, old.ID, func(o *Challenge) error {
 		// Forms count messages on from challenge to challenge, or a reloaded form could match by chance.
-		c.Generation = o.Sends
+		c.Generation, c.AttemptsLeft = o.Sends, fresh
 		if o.StateAt(now) == Pending {
 			c.AttemptsLeft = min(c.AttemptsLeft, o.AttemptsLeft)
 			o.State = Locked
