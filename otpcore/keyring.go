@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"sync"
 )
 
@@ -169,15 +168,18 @@ func newMACPool(key []byte) macPool {
 
 type mac struct {
 	h   hash.Hash
+	in  []byte // what is given to h would escape, and be copied for each MAC
 	out [sha256.Size]byte
 }
 
 func (p macPool) sum(parts ...string) [sha256.Size]byte {
 	m := p.pool.Get().(*mac)
 	m.h.Reset()
+	m.in = m.in[:0]
 	for _, part := range parts {
-		io.WriteString(m.h, part)
+		m.in = append(m.in, part...)
 	}
+	m.h.Write(m.in)
 	m.h.Sum(m.out[:0])
 	sum := m.out
 	p.pool.Put(m)

@@ -2,7 +2,7 @@ package otpcore
 
 import (
 	"bytes"
-	"crypto/hmac"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,11 +20,13 @@ const (
 	maxTokenLength = 1024
 	// clockSkew is how far a token of another server may lie in the future.
 	clockSkew = time.Minute
+	// signatureLength is that of 32 bytes in base64url.
+	signatureLength = 43
 )
 
-// tokenHeader is the one header that is accepted, to the letter. Comparing it
+// tokenPrefix is the one header that is accepted, to the letter, with its dot. Comparing it
 // whole leaves no room for "none", another algorithm, kid, jku, jwk or crit (RFC 8725 3.1).
-var tokenHeader = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"` + tokenType + `"}`))
+var tokenPrefix = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"`+tokenType+`"}`)) + "."
 
 // Verification is the proof that somebody held a phone: the one thing that opens a route.
 type Verification struct {
@@ -106,11 +108,11 @@ func (k *Keyring) Issue(v *Verification) (string, error) {
 //
 // The MAC is checked before anything is parsed: a forged cookie costs us a hash, not a JSON document.
 func (k *Keyring) Read(token, site, user string) (*Verification, error) {
-	signed, mac, ok := splitToken(token)
+	signed, signature, ok := splitToken(token)
 	if !ok {
 		return nil, ErrToken
 	}
-	set := k.signer(signed, mac)
+	set := k.signer(signed, signature)
 	if set == nil {
 		return nil, ErrToken
 	}
@@ -136,31 +138,26 @@ func tokenParser(site string) *jwt.Parser {
 }
 
 // splitToken checks the outer form and returns what was signed and the signature.
-func splitToken(token string) (signed string, mac []byte, ok bool) {
-	if len(token) > maxTokenLength || !strings.HasPrefix(token, tokenHeader+".") {
-		return "", nil, false
+func splitToken(token string) (signed, signature string, ok bool) {
+	if len(token) > maxTokenLength || !strings.HasPrefix(token, tokenPrefix) {
+		return "", "", false
 	}
 	dot := strings.LastIndexByte(token, '.')
-	if dot <= len(tokenHeader) {
-		return "", nil, false
-	}
-	// The alphabet is checked too: the decoder skips line breaks, and a token shall have one spelling.
-	for i := len(tokenHeader) + 1; i < len(token); i++ {
-		if !isTokenByte(token[i]) && i != dot {
-			return "", nil, false
-		}
-	}
-	mac, err := base64.RawURLEncoding.Strict().DecodeString(token[dot+1:])
-	return token[:dot], mac, err == nil
+	return token[:dot], token[dot+1:], dot >= len(tokenPrefix)
 }
 
-func isTokenByte(b byte) bool {
-	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '-' || b == '_'
-}
-
-func (k *Keyring) signer(signed string, mac []byte) *keySet {
+// signer returns the keys that signed made the signature. It compares the
+// signature as it is written, not what a decoder makes of it: one that is spelled in
+// another way is refused, and nothing of a forged one is decoded.
+func (k *Keyring) signer(signed, signature string) *keySet {
+	var got, want [signatureLength]byte
+	if copy(got[:], signature) < len(got) || len(signature) > len(got) {
+		return nil
+	}
 	for _, set := range k.sets {
-		if sum := set.token.sum(signed); hmac.Equal(sum[:], mac) {
+		sum := set.token.sum(signed)
+		base64.RawURLEncoding.Encode(want[:], sum[:])
+		if subtle.ConstantTimeCompare(want[:], got[:]) == 1 {
 			return set
 		}
 	}
@@ -170,7 +167,7 @@ func (k *Keyring) signer(signed string, mac []byte) *keySet {
 // canonical tells whether the payload is exactly what Issue writes for these
 // claims: no claim twice, none unknown, no number as a string or a fraction.
 func canonical(token string, c *claims) bool {
-	payload, err := base64.RawURLEncoding.Strict().DecodeString(token[len(tokenHeader)+1 : strings.LastIndexByte(token, '.')])
+	payload, err := base64.RawURLEncoding.Strict().DecodeString(token[len(tokenPrefix):strings.LastIndexByte(token, '.')])
 	if err != nil {
 		return false
 	}

@@ -204,3 +204,39 @@ func FuzzTokenHasOneSpelling(f *testing.F) {
 		}
 	})
 }
+
+func TestForgedTokenIsRefusedWithoutAllocating(t *testing.T) {
+	k := testKeys(t, "a", "b")
+	token := []byte(issue(t, k, testVerification(time.Now())))
+	token[len(token)-10] ^= 1
+	forged := string(token)
+	least := testing.AllocsPerRun(1, func() { k.Read(forged, testSite, testUser) })
+	for range 100 { // the race detector makes pools forget at random
+		least = min(least, testing.AllocsPerRun(1, func() { k.Read(forged, testSite, testUser) }))
+	}
+	if least != 0 {
+		t.Errorf("%v allocations, want none: whoever makes tokens up must not make us work", least)
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	k, now := testKeys(b, "a"), time.Now()
+	token := issue(b, k, testVerification(now))
+	signed, _, _ := splitToken(token)
+	changed := []byte(token)
+	changed[len(changed)-10] ^= 1
+	forged := string(changed)
+	for name, read := range map[string]func(){
+		"good":   func() { k.Read(token, testSite, testUser) },
+		"forged": func() { k.Read(forged, testSite, testUser) },
+		"MAC":    func() { k.sets[0].token.sum(signed) },
+		"issue":  func() { k.Issue(testVerification(now)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				read()
+			}
+		})
+	}
+}
