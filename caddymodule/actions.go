@@ -58,8 +58,12 @@ func (v *visit) send() error {
 	if err != nil {
 		return v.refuse(bodyProblem(err, problemBadBody), otpcore.Result{})
 	}
-	if v.open() {
+	if v.open() && !v.h.Confirm {
 		return v.alreadyVerified()
+	}
+	v.kept = v.keptIn(form)
+	if v.h.Confirm && v.kept == nil {
+		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
 	}
 	id, err := v.challengeID()
 	if err != nil {
@@ -123,6 +127,7 @@ func (v *visit) verify() error {
 	if err != nil {
 		return v.refuseWithChallenge(bodyProblem(err, problemOf(otpcore.Malformed)))
 	}
+	v.kept = v.keptIn(form)
 	id, err := v.challengeID()
 	if err != nil {
 		return v.unavailable(err)
@@ -134,6 +139,9 @@ func (v *visit) verify() error {
 	if res.Outcome == otpcore.Accepted && res.Verification != nil {
 		return v.accepted(res)
 	}
+	if res.Outcome == otpcore.NoChallenge && v.h.Confirm && id != (otpcore.ID{}) {
+		return v.alreadyDone()
+	}
 	// Back to the form after it was answered: the visitor is in, and wants to go on.
 	if res.Outcome == otpcore.NoChallenge && v.open() && wantsPage(v.r) {
 		return v.redirect()
@@ -142,13 +150,32 @@ func (v *visit) verify() error {
 }
 
 func (v *visit) accepted(res otpcore.Result) error {
+	if v.h.Confirm {
+		return v.confirmed(res)
+	}
 	if err := v.issue(*res.Verification, res.Verification.ActiveAt); err != nil {
 		return v.unavailable(err)
 	}
-	if wantsPage(v.r) {
+	if !wantsPage(v.r) {
+		return v.verifiedJSON(res.Verification)
+	}
+	if v.kept != nil && v.kept.whole {
+		return v.resume(res)
+	}
+	return v.redirect()
+}
+
+// resume hands on the form whose verification had run out; sent twice, it goes on once.
+func (v *visit) resume(res otpcore.Result) error {
+	spent, err := v.svc.Spend(v.r.Context(), res.ID, v.request())
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if spent == nil {
 		return v.redirect()
 	}
-	return v.verifiedJSON(res.Verification)
+	v.held = spent
+	return v.replay()
 }
 
 // refuseWithChallenge refuses what could not even be read, and still shows how the challenge stands.

@@ -17,23 +17,27 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err != nil {
 		return nil, err
 	}
-	if name := slippery(matcher); name != "" {
-		h.Next() // back to the line, which extracting the matcher has left
-		return nil, h.Errf("sms_otp: a matcher by %s lets the code's own POST slip past the gate; match by path, host, address or user", name)
-	}
 	handler := new(Handler)
 	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
+	}
+	// The page of confirm speaks POST only, so there the method may be matched.
+	if name := slippery(matcher, handler.Confirm); name != "" {
+		return nil, h.Errf("sms_otp: a matcher by %s lets the code's own POST slip past the gate; match by path, host, address or user", name)
 	}
 	return h.NewRoute(matcher, handler), nil
 }
 
 // slippery names the first matcher that may say no to the actions of a challenge
 // that another request began, or "".
-func slippery(matchers caddy.ModuleMap) string {
+func slippery(matchers caddy.ModuleMap, confirm bool) string {
 	for name, raw := range matchers {
 		switch name {
-		case "method", "header", "header_regexp", "query", "expression":
+		case "method":
+			if !confirm {
+				return name
+			}
+		case "header", "header_regexp", "query", "expression":
 			return name
 		case "not":
 			var sets []caddy.ModuleMap
@@ -41,7 +45,7 @@ func slippery(matchers caddy.ModuleMap) string {
 				continue
 			}
 			for _, set := range sets {
-				if inner := slippery(set); inner != "" {
+				if inner := slippery(set, confirm); inner != "" {
 					return inner
 				}
 			}
@@ -56,13 +60,29 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("sms_otp takes a matcher and a block, not %q; a matcher begins with @ or /", d.Val())
 	}
-	return options{
+	err := options{
 		"user": text(&h.User), "phone": text(&h.Phone), "phonebook": phonebook(&h.Phonebook),
 		"max_age": duration(&h.MaxAge), "idle": duration(&h.Idle), "ttl": duration(&h.TTL), "code": h.Code.unmarshal,
 		"site": text(&h.Site), "domain": text(&h.Domain), "help": text(&h.Help), "message": text(&h.Message),
 		"templates": text(&h.Templates), "language": text(&h.Language), "cookie": h.Cookie.unmarshal,
-		"ask_phone": h.unmarshalAskPhone, "confirm": notYet, "trust_device": notYet,
+		"ask_phone": h.unmarshalAskPhone, "confirm": h.unmarshalConfirm, "trust_device": notYet,
 	}.read(d, h.checks())
+	if err != nil {
+		return err
+	}
+	// Only now is it known whether confirm stands beside it.
+	if err := h.checkMessage(); err != nil {
+		return d.Err(err.Error())
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalConfirm(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.Errf("confirm takes nothing, not %q", d.Val())
+	}
+	h.Confirm = true
+	return nil
 }
 
 func (h *Handler) unmarshalAskPhone(d *caddyfile.Dispenser) error {

@@ -27,6 +27,8 @@ type Handler struct {
 	Phone string `json:"phone,omitempty"`
 	// Lets the visitor type the number, which is then what is proven.
 	AskPhone *AskPhone `json:"ask_phone,omitempty"`
+	// Asks for a code for each single request, which then passes once.
+	Confirm bool `json:"confirm,omitempty"`
 	// This route's own phonebook. Default: the app's.
 	Phonebook *Phonebook `json:"phonebook,omitempty"`
 	// How old a verification may be. Default: 12h
@@ -96,7 +98,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("getting the sms_otp app: %w", err)
 	}
 	h.app = app.(*App)
-	if err := h.checks().all(); err != nil {
+	if err := errors.Join(h.checks().all(), h.checkMessage()); err != nil {
 		return fmt.Errorf("sms_otp: %w", err)
 	}
 	h.setDefaults()
@@ -148,7 +150,7 @@ func (h *Handler) setDefaults() {
 // ServeHTTP is the gate. What opens it is one thing: a token of this site, for this
 // user, whose number came from this route's own kind of source, fresh and not revoked.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := visit{h: h, w: w, r: r, url: originalURL(r), now: time.Now()}
+	v := visit{h: h, w: w, r: r, next: next, url: originalURL(r), now: time.Now()}
 	act, err := actionOf(v.url.RawQuery)
 	if err != nil {
 		gate.refused.Inc()
@@ -163,9 +165,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case act != noAction:
 		gate.action.Inc()
 		return v.act(act)
+	case h.Confirm:
+		return v.confirm()
 	case v.open():
 		gate.passed.Inc()
-		return v.pass(next)
+		return v.pass()
 	case !wantsPage(r):
 		gate.stepUp.Inc()
 		return v.stepUp()
@@ -177,11 +181,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // visit is one request to a protected route.
 type visit struct {
-	h   *Handler
-	w   http.ResponseWriter
-	r   *http.Request
-	url *url.URL // as the visitor asked for it
-	now time.Time
+	h    *Handler
+	w    http.ResponseWriter
+	r    *http.Request
+	next caddyhttp.Handler
+	url  *url.URL // as the visitor asked for it
+	now  time.Time
 
 	svc      *otpcore.Service
 	user     string // as the first factor names it
@@ -189,6 +194,9 @@ type visit struct {
 	language string // as the phonebook says
 	subject  otpcore.Subject
 	typed    string                // the number as typed, where one is asked for
+	kept     *keptRequest          // what waits for the code, if anything does
+	browser  otpcore.ID            // of confirm: the browser that all of its transactions belong to
+	newID    otpcore.ID            // of confirm: what the next challenge is called
 	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
 }
 
@@ -287,20 +295,27 @@ func (v *visit) accepts(n otpcore.Number) bool {
 
 func (v *visit) open() bool { return v.held != nil && v.fresh(v.held) }
 
-// pass hands the request on, without our cookies and with what the upstream may want to know.
-func (v *visit) pass(next caddyhttp.Handler) error {
-	stripCookies(v.r, v.h.own...)
+// pass hands the request of a verified visitor on.
+func (v *visit) pass() error {
 	if since := v.now.Sub(v.held.ActiveAt); since >= time.Duration(v.h.Idle)/10 {
 		if err := v.issue(*v.held, v.now); err != nil {
 			return caddyhttp.Error(http.StatusInternalServerError, err)
 		}
 	}
+	return v.hand()
+}
+
+// hand gives the request to the next handler, without our cookies and with what
+// the upstream may want to know.
+func (v *visit) hand() error {
+	stripCookies(v.r, v.h.own...)
+	v.r.Header.Del(confirmHeader)
 	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	repl.Set("http.sms_otp.user", v.user)
 	repl.Set("http.sms_otp.phone", string(v.held.Number))
 	repl.Set("http.sms_otp.verified_at", v.held.VerifiedAt.Unix())
 	repl.Set("http.sms_otp.age", max(0, int64(v.now.Sub(v.held.VerifiedAt)/time.Second)))
-	return next.ServeHTTP(v.w, v.r)
+	return v.next.ServeHTTP(v.w, v.r)
 }
 
 // issue gives the browser a token of the verification, in use at active.
@@ -325,11 +340,20 @@ func (v *visit) request() otpcore.Request {
 	if v.h.AskPhone != nil {
 		r.Provable, r.Blind = v.provable, !v.h.AskPhone.Any
 	}
+	if v.h.Confirm {
+		r.Pass = false
+		if v.kept != nil {
+			r.Binding, r.ID = v.kept.binding(), v.newID
+		}
+	}
 	return r
 }
 
 // current returns this browser's challenge. Held tells whether it has one at all, be it over or lost.
 func (v *visit) current() (res otpcore.Result, held bool, err error) {
+	if v.h.Confirm {
+		return v.transaction()
+	}
 	ids := v.h.challengeIDs(v.r)
 	for _, id := range ids {
 		res, err = v.svc.Status(v.r.Context(), id, v.request())
@@ -346,6 +370,9 @@ func (v *visit) stepUp() error {
 	if err != nil {
 		return v.unavailable(err)
 	}
+	if v.h.Confirm {
+		return v.refuse(problemConfirm, res)
+	}
 	p := problemStepUp
 	if strings.HasPrefix(v.r.Header.Get("Authorization"), "Bearer ") {
 		p.status = http.StatusUnauthorized
@@ -356,17 +383,25 @@ func (v *visit) stepUp() error {
 
 // challenge shows the page, and sends the first message if this is a real visit.
 func (v *visit) challenge() error {
+	if !v.h.Confirm && !isSafe(v.r.Method) {
+		if err := v.keepForm(); err != nil {
+			return v.page(http.StatusForbidden, web.NotSubmitted, "", otpcore.Result{})
+		}
+	}
 	res, held, err := v.current()
 	if err != nil {
 		return v.unavailable(err)
 	}
-	if res.View != nil {
+	// A transaction that is done says nothing of the next one that looks the same.
+	done := v.h.Confirm && res.View != nil && res.View.State == otpcore.Verified
+	if res.View != nil && !done {
 		return v.page(http.StatusForbidden, stateOf(res.View.State), "", res)
 	}
 	// A challenge that the store does not know was lost, or the visitor has just
 	// logged out: he asks for a code himself.
 	lost := held && res.ID == (otpcore.ID{})
-	if lost || v.h.AskPhone != nil || !maySendUnasked(v.r) {
+	real := maySendUnasked(v.r) || v.h.Confirm && isFormOfThisSite(v.r)
+	if lost || v.h.AskPhone != nil || !real {
 		return v.page(http.StatusForbidden, web.Offer, "", res)
 	}
 	res, err = v.svc.Send(v.r.Context(), res.ID, v.request())
@@ -392,7 +427,11 @@ func (v *visit) refuseUnasked(res otpcore.Result) error {
 
 // keepChallenge ties the challenge to this browser.
 func (v *visit) keepChallenge(res otpcore.Result) {
-	v.h.setChallenge(v.w, res.ID, time.Until(res.View.ExpiresAt)+otpcore.ExpiredGrace)
+	id := res.ID
+	if v.h.Confirm {
+		id = v.browser
+	}
+	v.h.setChallenge(v.w, id, time.Until(res.View.ExpiresAt)+otpcore.ExpiredGrace)
 }
 
 func (v *visit) unavailable(err error) error {

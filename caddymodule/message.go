@@ -14,15 +14,18 @@ import (
 var messagePlaceholders = regexp.MustCompile(`\{[^{}\s]*\}`)
 
 // checkMessage refuses a message that would reach the phone with a hole in it.
-func checkMessage(text string) error {
+func checkMessage(text string, confirm bool) error {
 	for _, p := range messagePlaceholders.FindAllString(text, -1) {
 		switch p {
 		case "{code}", "{site}", "{minutes}", "{domain}":
 		case "{http.request.host}", "{http.request.method}", "{http.request.uri.path}":
 			return fmt.Errorf("message: {host}, {method} and {path} are shorthands of the Caddyfile that never reach a message; use {site} or {domain}")
 		default:
-			if p == "{action}" || strings.HasPrefix(p, "{form.") {
-				return fmt.Errorf("message: %s is there only with confirm, which is not supported yet", p)
+			if _, form := formField(p); form || p == "{action}" {
+				if confirm {
+					continue
+				}
+				return fmt.Errorf("message: %s is there only with confirm", p)
 			}
 			return fmt.Errorf("message: unknown placeholder %s; use {code}, {site}, {minutes} and {domain}", p)
 		}
@@ -42,6 +45,12 @@ func (v *visit) compose() func(code string, remaining time.Duration) string {
 		text = v.h.pages.Text(v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language")))
 	}
 	site, domain := v.siteName(), v.domain()
+	var said []string
+	if v.kept != nil {
+		for placeholder, value := range v.kept.Fields {
+			said = append(said, placeholder, value)
+		}
+	}
 	if domain == "" {
 		v.h.complain("messages go out without the last line by which phones fill in the code only here: TLS does not vouch for the site's name. Name it with domain", "domain", zap.String("option", "domain"))
 	}
@@ -50,7 +59,8 @@ func (v *visit) compose() func(code string, remaining time.Duration) string {
 	}
 	return func(code string, remaining time.Duration) string {
 		minutes := int((remaining + time.Minute - 1) / time.Minute)
-		body := strings.NewReplacer("{code}", code, "{site}", site, "{minutes}", strconv.Itoa(minutes), "{domain}", domain).Replace(text)
+		body := strings.NewReplacer(append(said,
+			"{code}", code, "{site}", site, "{minutes}", strconv.Itoa(minutes), "{domain}", domain)...).Replace(text)
 		if domain != "" {
 			body += "\n\n@" + domain + " #" + code
 		}

@@ -18,8 +18,15 @@ import (
 // actionParam is the reserved query parameter that names an action.
 const actionParam = "sms_otp"
 
-// maxBody is the most that an action's body may have, in bytes.
-const maxBody = 4 << 10
+// transactionParam tells which transaction a page asks the status of; it opens nothing.
+const transactionParam = "sms_otp_transaction"
+
+// maxBody is the most that an action's body may have, in bytes; a form may carry
+// a kept request, which sealing has made longer by the half and more.
+const (
+	maxBody     = 4 << 10
+	maxKeptBody = 4 * maxKept
+)
 
 type action string
 
@@ -104,7 +111,8 @@ func withoutAction(query string) string {
 	}
 	kept := make([]string, 0, 4)
 	for pair := range strings.SplitSeq(query, "&") {
-		if _, ours := actionValue(pair); !ours {
+		_, ours := actionValue(pair)
+		if !ours && !strings.HasPrefix(pair, transactionParam+"=") {
 			kept = append(kept, pair)
 		}
 	}
@@ -149,6 +157,13 @@ func acceptsHTML(part string) bool {
 	}
 	q, err := strconv.ParseFloat(params["q"], 64)
 	return params["q"] == "" || err == nil && q > 0
+}
+
+// isFormOfThisSite tells whether a browser sends a form that stands on a page of this site.
+func isFormOfThisSite(r *http.Request) bool {
+	h := r.Header
+	return r.Method == http.MethodPost && h.Get("Sec-Fetch-Mode") == "navigate" &&
+		h.Get("Sec-Fetch-Dest") == "document" && h.Get("Sec-Fetch-Site") == "same-origin"
 }
 
 // maySendUnasked tells whether a request is a real visit, for which the first
@@ -206,7 +221,12 @@ var (
 )
 
 func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	limit := int64(maxBody)
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if media == "application/x-www-form-urlencoded" {
+		limit = maxKeptBody
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		if errors.As(err, new(*http.MaxBytesError)) {
 			return nil, errTooLarge
@@ -216,14 +236,7 @@ func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
 	if len(body) == 0 {
 		return fields{}, nil
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch {
-	case media == "application/x-www-form-urlencoded":
-		return formFields(string(body))
-	case media == "application/json", strings.HasSuffix(media, "+json"):
-		return jsonFields(string(body))
-	}
-	return nil, errMalformed
+	return parseFields(r.Header.Get("Content-Type"), string(body))
 }
 
 func formFields(body string) (fields, error) {

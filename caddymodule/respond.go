@@ -25,11 +25,14 @@ type problem struct {
 // The problems that are not outcomes of the rules.
 var (
 	problemStepUp      = problem{"step-up-required", 403, "Verification needed", "This needs a code that is sent to your phone. POST to ?sms_otp=send, then the code to ?sms_otp=verify.", web.Offer}
+	problemConfirm     = problem{"step-up-required", 403, "Confirmation needed", "This request needs a code of its own. POST the field request to ?sms_otp=send, then with the code to ?sms_otp=verify, and repeat the request with the header Sms-Otp-Confirm.", web.Offer}
+	problemDetail      = problem{"bad-action", 422, "Unclear request", "A field that the message names must stand in the request exactly once.", web.BadAction}
+	problemKeptLarge   = problem{"too-large", 413, "Too large", "A request that is to be confirmed has at most 64 KiB.", web.TooLarge}
 	problemBadAction   = problem{"bad-action", 400, "Unknown action", "The query parameter sms_otp is reserved: send, verify, status or logout, once.", web.BadAction}
 	problemMethod      = problem{"bad-action", 405, "Wrong method", "This action changes something: use POST.", web.BadAction}
 	problemBadBody     = problem{"bad-action", 422, "Unreadable body", "The body must be an urlencoded form or a flat JSON object, with each field once.", web.BadAction}
 	problemPhone       = problem{"phone-refused", 422, "Number refused", "That is not the number of a mobile phone that may be texted from here.", web.AskPhone}
-	problemTooLarge    = problem{"too-large", 413, "Too large", "The body of an action has at most 4 KiB.", web.TooLarge}
+	problemTooLarge    = problem{"too-large", 413, "Too large", "The body of the action is too large.", web.TooLarge}
 	problemNoUser      = problem{"no-user", 403, "No user", "It is not known who you are, so no code can be sent.", web.NoUser}
 	problemNoPhone     = problem{"no-phone", 403, "No phone number", "No phone number is on file for you, so no code can be sent.", web.NoPhone}
 	problemCrossSite   = problem{"cross-site", 403, "Sent from another site", "The request came from another site and changed nothing.", web.CrossSite}
@@ -93,6 +96,7 @@ type problemJSON struct {
 	Detail       string         `json:"detail"`
 	Help         string         `json:"help,omitempty"`
 	AttemptsLeft *int           `json:"attempts_left,omitempty"`
+	Request      string         `json:"request,omitempty"`
 	Challenge    *challengeJSON `json:"challenge,omitempty"`
 }
 
@@ -116,6 +120,12 @@ func (v *visit) refuse(p problem, res otpcore.Result) error {
 	}
 	if p.name == problemOf(otpcore.WrongCode).name && res.View != nil {
 		body.AttemptsLeft = &res.View.AttemptsLeft
+	}
+	if p == problemConfirm && v.kept != nil {
+		var err error
+		if body.Request, err = v.seal(*v.kept, requestField); err != nil {
+			return caddyhttp.Error(http.StatusInternalServerError, err)
+		}
 	}
 	return v.json(p.status, "application/problem+json", body)
 }
@@ -193,6 +203,17 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		p.AttemptsLeft, p.SendsLeft, p.Sent = view.AttemptsLeft, view.SendsLeft, view.Sends
 		p.Delivery, p.Device = view.Delivery.String(), view.Device
 		p.ExpiresAt, p.ResendAt = view.ExpiresAt.Round(time.Second), view.ResendAt.Round(time.Second)
+	}
+	if v.kept != nil {
+		kept, err := v.seal(*v.kept, keptField)
+		if err != nil {
+			return caddyhttp.Error(http.StatusInternalServerError, err)
+		}
+		p.Kept = kept
+	}
+	if v.h.Confirm && v.kept != nil {
+		p.Action = v.kept.action()
+		p.StatusURL += "&" + transactionParam + "=" + v.transactionName()
 	}
 	html, err := v.h.pages.Render(p)
 	if err != nil {

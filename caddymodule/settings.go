@@ -28,7 +28,7 @@ const (
 // empty too: the defaults come later.
 func (h *Handler) checks() checks {
 	return checks{
-		"ttl": h.checkTTL, "code": h.checkCode, "cookie": h.checkCookie, "message": h.checkMessage,
+		"ttl": h.checkTTL, "code": h.checkCode, "cookie": h.checkCookie,
 		"max_age": func() error { return checkAge("max_age", h.MaxAge) },
 		"idle":    func() error { return checkAge("idle", h.Idle) },
 	}
@@ -63,7 +63,7 @@ func (h *Handler) checkMessage() error {
 	if h.Message == "" {
 		return nil
 	}
-	return checkMessage(h.Message)
+	return checkMessage(h.Message, h.Confirm)
 }
 
 func (h *Handler) checkCookie() error {

@@ -139,8 +139,12 @@ func (s *Service) start(ctx context.Context, now time.Time, old *Challenge, r Re
 func (s *Service) canSend() error { return s.Sender.Ready() }
 
 func (s *Service) create(ctx context.Context, now time.Time, old *Challenge, r Request) (*Challenge, error) {
+	id := r.ID
+	if id == (ID{}) {
+		id = NewID()
+	}
 	c := &Challenge{
-		ID: NewID(), Subject: s.subject(r.Subject), Site: s.Keys.Pseudonym("site", r.Site),
+		ID: id, Subject: s.subject(r.Subject), Site: s.Keys.Pseudonym("site", r.Site),
 		Number: s.Keys.Pseudonym("number", string(r.Subject.Number)), Source: r.Subject.Source,
 		Length: uint8(r.Length), Alphabet: r.Alphabet,
 		AttemptsLeft: s.Limits.Attempts, SendsLeft: s.Limits.Sends - 1,

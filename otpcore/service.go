@@ -65,6 +65,9 @@ type Request struct {
 	// Binding is what exactly a code confirms, such as a digest of a request; empty
 	// where a code opens a session.
 	Binding string
+	// ID is what a new challenge is called, where it must be found again without
+	// the browser naming it. Default: random
+	ID ID
 	// Provable tells whether a typed number may be proven here. One that may not is
 	// sent nothing and has no right code, and looks like any other. Default: all may.
 	Provable func(Number) bool

@@ -1,0 +1,41 @@
+package otpcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ConfirmLife is how long a confirmed request may wait to be passed on.
+const ConfirmLife = 5 * time.Minute
+
+// Spend returns the verification by which what the challenge confirmed may be done:
+// once, to whom the challenge belongs, soon after the right code, and never again. Otherwise nil.
+// It is
+// spent before anything is done, so that a fault in between loses a request and never runs one twice.
+func (s *Service) Spend(ctx context.Context, id ID, r Request) (*Verification, error) {
+	now := s.now()
+	var v *Verification
+	err := s.Store.Update(ctx, id, func(c *Challenge) error {
+		if err := s.adopt(c, &r); err != nil {
+			return err
+		}
+		age := now.Sub(time.UnixMilli(c.VerifiedAt))
+		mine := c.State == Verified && !c.Spent && age < ConfirmLife && age > -clockSkew &&
+			s.belongs(c, r) && s.sameNumber(c, r)
+		v = nil
+		if mine {
+			c.Spent = true
+			v = s.verification(c, r)
+		}
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("spend confirmation: %w", err)
+	}
+	return v, nil
+}

@@ -1,0 +1,256 @@
+package e2e
+
+import (
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-sms-otp/caddy-sms-otp/test/harness"
+)
+
+var hiddenKept = regexp.MustCompile(`name="?kept"? value="([^"]+)"`)
+
+func keptIn(t *testing.T, a harness.Answer) string {
+	t.Helper()
+	m := hiddenKept.FindStringSubmatch(a.Body)
+	if m == nil {
+		t.Fatalf("no kept request in the page: %d %s", a.Status, a.Body)
+	}
+	return html.UnescapeString(m[1])
+}
+
+func pay() harness.Options {
+	return harness.Options{
+		Global: "limits {\nresend_after 1s\n}", Before: "@pay {\npath /pay\nmethod POST\n}\n", Matcher: "@pay",
+		Block: `confirm
+			site Example
+			message "{code} confirms {action} of {form.amount} to {form.to} at {site}"`,
+	}
+}
+
+func transfer(amount, to string) url.Values { return url.Values{"amount": {amount}, "to": {to}} }
+
+func TestAConfirmedRequestRunsOnceByteForByte(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	body := "to=shop&amount=12.50&note=%C3%A4+b&x="
+	page := c.Do("POST", "/pay?ref=7", body, http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}, "Origin": {s.URL}, "Referer": {s.URL + "/cart"},
+		"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"same-origin"},
+	})
+	if page.Status != 403 {
+		t.Fatalf("%d", page.Status)
+	}
+	code := s.Code(1)
+	if text := s.Gateway.Messages()[0].Body; !strings.Contains(text, "confirms POST /pay of 12.50 to shop at Example") {
+		t.Errorf("the message says %q", text)
+	}
+	kept := keptIn(t, page)
+	wrong := c.Submit("/pay?ref=7&sms_otp=verify", url.Values{"code": {harness.Wrong(code)}, "kept": {kept}})
+	if wrong.Status != 403 || len(s.Upstream.Hits()) != 0 {
+		t.Fatalf("a wrong code: %d, %d hits", wrong.Status, len(s.Upstream.Hits()))
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	answers := map[int]int{}
+	for range 100 {
+		one := s.Client("alice")
+		one.Cookies[challengeCookie] = c.Cookies[challengeCookie]
+		wg.Go(func() {
+			a := one.Submit("/pay?ref=7&sms_otp=verify", url.Values{"code": {code}, "kept": {keptIn(t, wrong)}})
+			mu.Lock()
+			defer mu.Unlock()
+			answers[a.Status]++
+			if one.Cookies[tokenCookie] != "" {
+				t.Error("a confirmation left a session behind")
+			}
+		})
+	}
+	wg.Wait()
+	hits := s.Upstream.Hits()
+	if len(hits) != 1 || answers[200] != 1 || answers[403] != 99 {
+		t.Fatalf("%d hits, answers %v; want one transaction", len(hits), answers)
+	}
+	hit := hits[0]
+	if hit.Method != "POST" || hit.URI != "/pay?ref=7" || hit.Body != body ||
+		hit.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || hit.Header.Get("Referer") != s.URL+"/cart" || hit.Cookie != "" {
+		t.Errorf("the upstream saw %+v", hit)
+	}
+	// Reload of the answer, later.
+	time.Sleep(1100 * time.Millisecond)
+	if a := c.Submit("/pay?ref=7&sms_otp=verify", url.Values{"code": {code}, "kept": {kept}}); a.Status != 403 || len(s.Upstream.Hits()) != 1 {
+		t.Errorf("sent again: %d, %d hits", a.Status, len(s.Upstream.Hits()))
+	}
+	if n := s.Messages(); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+func TestReloadOfATransactionsPageCostsNothing(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	for range 5 {
+		c.Submit("/pay", transfer("5", "shop"))
+	}
+	if n := s.Messages(); n != 1 {
+		t.Errorf("%d messages for one transaction", n)
+	}
+}
+
+func TestTwoTransactionsInTwoTabsDoNotMeet(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	first := c.Submit("/pay", transfer("1.00", "shop"))
+	one := s.Code(1)
+	time.Sleep(1100 * time.Millisecond)
+	second := c.Submit("/pay", transfer("2.00", "shop"))
+	two := s.Code(2)
+	if one == two {
+		t.Fatal("two equal codes, once in a million: run again")
+	}
+	if a := c.Submit("/pay?sms_otp=verify", url.Values{"code": {two}, "kept": {keptIn(t, first)}}); a.Status != 403 {
+		t.Errorf("the other tab's code: %d", a.Status)
+	}
+	for _, tab := range []struct {
+		code string
+		page harness.Answer
+	}{{two, second}, {one, first}} {
+		if a := c.Submit("/pay?sms_otp=verify", url.Values{"code": {tab.code}, "kept": {keptIn(t, tab.page)}}); a.Status != 200 {
+			t.Errorf("a tab's own code: %d %s", a.Status, a.Body)
+		}
+	}
+	hits := s.Upstream.Hits()
+	if len(hits) != 2 || hits[0].Body != "amount=2.00&to=shop" || hits[1].Body != "amount=1.00&to=shop" {
+		t.Errorf("the upstream saw %+v", hits)
+	}
+	// The same payment once more, meant so: it needs, and gets, a code of its own.
+	time.Sleep(1100 * time.Millisecond)
+	again := c.Submit("/pay", transfer("1.00", "shop"))
+	three := s.Code(3)
+	if a := c.Submit("/pay?sms_otp=verify", url.Values{"code": {three}, "kept": {keptIn(t, again)}}); a.Status != 200 || len(s.Upstream.Hits()) != 3 {
+		t.Errorf("a deliberate repetition: %d, %d hits", a.Status, len(s.Upstream.Hits()))
+	}
+}
+
+func TestAProgramConfirms(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	asJSON := func(header ...string) http.Header {
+		h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}
+		for i := 0; i+1 < len(header); i += 2 {
+			h.Set(header[i], header[i+1])
+		}
+		return h
+	}
+	body := `{"amount": 12.50, "to": "shop", "list": [1, 2]}`
+	refused := want(t, c.Do("POST", "/pay", body, asJSON()), 403, "step-up-required").JSON()
+	handle, _ := refused["request"].(string)
+	if handle == "" {
+		t.Fatalf("no request handle: %v", refused)
+	}
+	if n := s.Messages(); n != 0 {
+		t.Fatalf("%d messages unasked", n)
+	}
+	act := func(action string, form url.Values) harness.Answer {
+		form.Set("request", handle)
+		return c.Do("POST", "/pay?sms_otp="+action, form.Encode(), asJSON("Content-Type", "application/x-www-form-urlencoded"))
+	}
+	want(t, act("send", url.Values{}), 202, "")
+	code := s.Code(1)
+	if text := s.Gateway.Messages()[0].Body; !strings.Contains(text, "of 12.50 to shop") {
+		t.Errorf("the message says %q", text)
+	}
+	want(t, act("verify", url.Values{"code": {harness.Wrong(code)}}), 403, "code-wrong")
+	confirmed := want(t, act("verify", url.Values{"code": {code}}), 200, "").JSON()
+	token, _ := confirmed["confirm"].(string)
+	if confirmed["verified"] != true || token == "" {
+		t.Fatalf("verified: %v", confirmed)
+	}
+	for name, other := range map[string]func() harness.Answer{
+		"another body": func() harness.Answer {
+			return c.Do("POST", "/pay", strings.Replace(body, "12.50", "99.50", 1), asJSON("Sms-Otp-Confirm", token))
+		},
+		"another address": func() harness.Answer { return c.Do("POST", "/pay?x=1", body, asJSON("Sms-Otp-Confirm", token)) },
+		"another user": func() harness.Answer {
+			bob := s.Client("bob")
+			bob.Cookies[challengeCookie] = c.Cookies[challengeCookie]
+			return bob.Do("POST", "/pay", body, asJSON("Sms-Otp-Confirm", token))
+		},
+		"a made-up token": func() harness.Answer { return c.Do("POST", "/pay", body, asJSON("Sms-Otp-Confirm", "AAAA")) },
+	} {
+		if a := other(); a.Status != 403 || len(s.Upstream.Hits()) != 0 {
+			t.Errorf("%s: %d, %d hits", name, a.Status, len(s.Upstream.Hits()))
+		}
+	}
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() { c.Do("POST", "/pay", body, asJSON("Sms-Otp-Confirm", token)) })
+	}
+	wg.Wait()
+	hits := s.Upstream.Hits()
+	if len(hits) != 1 || hits[0].Body != body || hits[0].Header.Get("Sms-Otp-Confirm") != "" {
+		t.Errorf("the upstream saw %+v", hits)
+	}
+}
+
+func TestWhatTheMessageNamesMustBeClear(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	asJSON := http.Header{"Content-Type": {"application/json"}}
+	for _, r := range []struct {
+		body   string
+		header http.Header
+	}{
+		{"amount=1&amount=9&to=a", form}, {"amount[]=9&amount=1&to=a", form}, {"to=a", form}, {"amount=1&to=a&Amount=9", form}, {"%zz", form},
+		{`{"amount":1,"amount":9,"to":"a"}`, asJSON}, {`{"amount":1,"AMOUNT":9,"to":"a"}`, asJSON}, {`[1]`, asJSON}, {`{"to":"a"}`, asJSON}, {"amount=1&to=a", http.Header{"Content-Type": {"text/plain"}}},
+		{"amount=1&to=a", nil},
+	} {
+		if a := c.Do("POST", "/pay", r.body, r.header); a.Status != 422 {
+			t.Errorf("%q: %d %s", r.body, a.Status, a.Body)
+		}
+	}
+	want(t, c.Do("POST", "/pay", strings.Repeat("a", 64<<10+1), form), 413, "too-large")
+	if n := s.Messages(); n != 0 || len(s.Upstream.Hits()) != 0 {
+		t.Errorf("%d messages, %d hits", n, len(s.Upstream.Hits()))
+	}
+	c.Submit("/pay", transfer("1\n@evil.example #1", "https://evil.example/login\u202e now"))
+	s.Code(1)
+	text := s.Gateway.Messages()[0].Body
+	first, rest, _ := strings.Cut(text, "\n")
+	if strings.ContainsAny(first, "@#\u202e") || strings.Contains(first, "evil.example") || strings.Contains(rest, "evil") {
+		t.Errorf("what was typed reads as more than text: %q", text)
+	}
+}
+
+func TestAFormOutlivesItsVerification(t *testing.T) {
+	s := harness.Start(t, harness.Options{Block: "idle 1s", Global: "limits {\nresend_after 1s\n}"})
+	c := s.Client("alice")
+	c.Enter()
+	time.Sleep(1200 * time.Millisecond)
+	lost := c.Submit("/save?id=3", url.Values{"text": {"a long letter"}})
+	if lost.Status != 403 || len(s.Upstream.Hits()) != 0 {
+		t.Fatalf("%d", lost.Status)
+	}
+	kept := keptIn(t, lost)
+	sent := c.Submit("/save?id=3&sms_otp=send", url.Values{"kept": {kept}})
+	if sent.Status != 202 {
+		t.Fatalf("send: %d %s", sent.Status, sent.Body)
+	}
+	code := s.Code(2)
+	for range 3 {
+		c.Submit("/save?id=3&sms_otp=verify", url.Values{"code": {code}, "kept": {keptIn(t, sent)}})
+	}
+	hits := s.Upstream.Hits()
+	if len(hits) != 1 || hits[0].Method != "POST" || hits[0].URI != "/save?id=3" || hits[0].Body != "text=a+long+letter" {
+		t.Errorf("the upstream saw %+v", hits)
+	}
+	if c.Cookies[tokenCookie] == "" {
+		t.Error("no session came of it")
+	}
+}
