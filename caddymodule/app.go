@@ -173,11 +173,14 @@ func (app *App) provisionStore(ctx caddy.Context) error {
 	return err
 }
 
-// Start makes the key if there is none, and puts this configuration's settings in force.
+// Start makes the key if there is none, takes back what was written down of the
+// state, and puts this configuration's settings in force.
 func (app *App) Start() error {
-	if _, err := app.service(); err != nil {
+	svc, err := app.service()
+	if err != nil {
 		return err
 	}
+	app.engine.persist.attach(app, app.stateTarget(svc.Keys))
 	app.engine.store.SetCapacity(app.capacity)
 	app.watchDevices()
 	for _, book := range app.books {
@@ -188,8 +191,9 @@ func (app *App) Start() error {
 	return nil
 }
 
-// Stop does nothing: what is on its way belongs to no configuration.
-func (app *App) Stop() error { return nil }
+// Stop has the state written down if no other configuration takes over. What is
+// on its way goes on: it belongs to no configuration.
+func (app *App) Stop() error { return app.engine.persist.detach(app) }
 
 // Cleanup releases the shared state, if this configuration got as far as to use it.
 func (app *App) Cleanup() error {
@@ -220,6 +224,9 @@ func (app *App) newService() (*otpcore.Service, error) {
 	keys, err := otpcore.NewKeyring(secrets...)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
+	}
+	if err := app.restore(keys); err != nil {
+		return nil, err
 	}
 	journal := &journal{app: app, log: app.log, keys: keys}
 	return &otpcore.Service{

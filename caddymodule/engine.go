@@ -7,6 +7,7 @@ import (
 	"github.com/caddy-sms-otp/caddy-sms-otp/gatewayclient"
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore/memstore"
+	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore/statelog"
 	"github.com/caddyserver/caddy/v2"
 )
 
@@ -31,6 +32,7 @@ type engine struct {
 	revocations *otpcore.Revocations
 	devices     *gatewayclient.Ledger
 	complaints  *complaints
+	persist     persistence
 }
 
 func acquireEngine(capacity int) (*engine, error) {
@@ -39,10 +41,12 @@ func acquireEngine(capacity int) (*engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &engine{
+		e := &engine{
 			store: store, workers: otpcore.NewWorkers(inFlight), revocations: new(otpcore.Revocations),
 			devices: gatewayclient.NewLedger(), complaints: new(complaints),
-		}, nil
+		}
+		e.persist.log = statelog.New(store, e.revocations, e.devices)
+		return e, nil
 	})
 	if err != nil {
 		return nil, err
@@ -60,6 +64,7 @@ func (e *engine) Destruct() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	e.workers.Close(ctx)
+	e.persist.close()
 	e.store.Close()
 	return nil
 }

@@ -79,6 +79,12 @@ func (s *shelf) List(_ context.Context, prefix string, _ bool) (keys []string, e
 	return keys, nil
 }
 
+func (s *shelf) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stores
+}
+
 func (s *shelf) copy() *shelf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,8 +162,12 @@ func (c *counters) Restore(b []byte) error {
 		if len(b) < 12 {
 			return errors.New("record is cut off")
 		}
-		c.n[binary.LittleEndian.Uint32(b)] = binary.LittleEndian.Uint32(b[4:])
-		b = b[12+binary.LittleEndian.Uint32(b[8:]):]
+		key, n, padding := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint32(b[8:])
+		if uint64(padding) > uint64(len(b)-12) {
+			return errors.New("record is cut off")
+		}
+		c.n[key] = n
+		b = b[12+padding:]
 	}
 	return nil
 }
@@ -228,7 +238,14 @@ const horizon = 24 * time.Hour
 // start runs a server on a shelf, until its log is closed.
 func start(t testing.TB, s Place, keys ...string) *server {
 	t.Helper()
+	return startPadded(t, s, 0, keys...)
+}
+
+// startPadded is start with records that are longer than they need be.
+func startPadded(t testing.TB, s Place, padding int, keys ...string) *server {
+	t.Helper()
 	srv := &server{counters: newCounters(), note: new(note)}
+	srv.padding = padding
 	srv.log = New(srv.counters, srv.note)
 	to := target(t, s, keys...)
 	var err error

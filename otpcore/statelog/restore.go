@@ -171,6 +171,9 @@ func (t *Target) list(ctx context.Context) (found listing, err error) {
 	return found, nil
 }
 
+// longestLog is more segments than a log ever has.
+const longestLog = 1 << 16
+
 // damage means that a segment cannot be read, whatever is tried.
 type damage struct{ err error }
 
@@ -205,8 +208,8 @@ func (t *Target) loadCopy(ctx context.Context, seq uint64, c int) (segment, erro
 		return segment{}, &damage{err}
 	}
 	s, err := parseSegment(b)
-	if err != nil {
-		return segment{}, &damage{err}
+	if err != nil || s.base > seq || seq-s.base > longestLog {
+		return segment{}, &damage{errors.Join(err, errMalformed)}
 	}
 	return s, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,19 +53,19 @@ func TestQuietServerWritesNothing(t *testing.T) {
 		disk := newShelf()
 		srv := start(t, disk, "k")
 		time.Sleep(time.Minute)
-		if disk.stores != 0 {
-			t.Errorf("%d values were stored of nothing", disk.stores)
+		if disk.count() != 0 {
+			t.Errorf("%d values were stored of nothing", disk.count())
 		}
 		srv.set(1, 1)
 		time.Sleep(time.Hour)
-		if disk.stores != 2 {
-			t.Errorf("%d values were stored of one change, want one in two copies", disk.stores)
+		if disk.count() != 2 {
+			t.Errorf("%d values were stored of one change, want one in two copies", disk.count())
 		}
 		srv.stop(t)
 		again := start(t, disk, "k")
 		time.Sleep(time.Minute)
-		if disk.stores != 2 {
-			t.Errorf("a start without a change stored %d values", disk.stores-2)
+		if disk.count() != 2 {
+			t.Errorf("a start without a change stored %d values", disk.count()-2)
 		}
 		again.kill()
 	})
@@ -76,8 +77,8 @@ func TestAnyHistoryComesBack(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			disk, want := newShelf(), map[uint32]uint32{}
-			srv := start(t, disk, "k")
-			srv.padding = random.IntN(3000)
+			padding := random.IntN(3000)
+			srv := startPadded(t, disk, padding, "k")
 			for range 400 {
 				for range random.IntN(4) {
 					key, n := random.Uint32N(500), random.Uint32()
@@ -87,15 +88,11 @@ func TestAnyHistoryComesBack(t *testing.T) {
 				switch random.IntN(20) {
 				case 0:
 					srv.stop(t)
-					padding := srv.padding
-					srv = start(t, disk, "k")
-					srv.padding = padding
+					srv = startPadded(t, disk, padding, "k")
 				case 1:
 					time.Sleep(time.Second)
 					srv.kill()
-					padding := srv.padding
-					srv = start(t, disk, "k")
-					srv.padding = padding
+					srv = startPadded(t, disk, padding, "k")
 				default:
 					time.Sleep(every)
 				}
@@ -134,8 +131,7 @@ func TestLogOfASmallServerIsShort(t *testing.T) {
 func TestBurstIsStoredInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newShelf()
-		srv := start(t, disk, "k")
-		srv.padding = 250
+		srv := startPadded(t, disk, 250, "k")
 		for i := range uint32(20_000) {
 			srv.set(i, i+1)
 		}
@@ -160,9 +156,9 @@ func TestWhatCannotBeStoredIsStoredLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newShelf()
 		srv := start(t, disk, "k")
-		complaints := 0
+		var complaints atomic.Int64
 		to := target(t, disk, "k")
-		to.Complain = func(error) { complaints++ }
+		to.Complain = func(error) { complaints.Add(1) }
 		srv.log.Use(to)
 		srv.set(1, 1)
 		time.Sleep(time.Second)
@@ -173,8 +169,8 @@ func TestWhatCannotBeStoredIsStoredLater(t *testing.T) {
 			srv.set(i, 2)
 			time.Sleep(time.Second)
 		}
-		if complaints < 100 {
-			t.Errorf("%d complaints", complaints)
+		if n := complaints.Load(); n < 100 {
+			t.Errorf("%d complaints", n)
 		}
 		disk.mu.Lock()
 		disk.refuse = nil
@@ -195,8 +191,7 @@ func TestWhatCannotBeStoredIsStoredLater(t *testing.T) {
 func filled(t *testing.T) *shelf {
 	t.Helper()
 	disk := newShelf()
-	srv := start(t, disk, "k")
-	srv.padding = 5000
+	srv := startPadded(t, disk, 5000, "k")
 	for i := range uint32(30) {
 		srv.set(i, i+1)
 		time.Sleep(time.Second)
@@ -390,8 +385,7 @@ func TestTornNewestSegmentIsWhatACrashLeaves(t *testing.T) {
 func TestNewPlaceGetsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, moved := newShelf(), newShelf()
-		srv := start(t, old, "k")
-		srv.padding = 5000
+		srv := startPadded(t, old, 5000, "k")
 		for i := range uint32(1000) {
 			srv.set(i, i+1)
 		}
@@ -411,13 +405,13 @@ func TestSamePlaceGetsNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := filled(t)
 		srv := start(t, disk, "k")
-		before := disk.stores
+		before := disk.count()
 		for range 10 {
 			srv.log.Use(target(t, disk, "k"))
 			time.Sleep(time.Second)
 		}
-		if disk.stores != before {
-			t.Errorf("ten reloads stored %d values", disk.stores-before)
+		if disk.count() != before {
+			t.Errorf("ten reloads stored %d values", disk.count()-before)
 		}
 		srv.kill()
 	})
@@ -500,7 +494,7 @@ func FuzzRestore(f *testing.F) {
 	to := Target{Prefix: "state/server", Seal: ring.State()}
 	name := []byte(to.name(1))
 	f.Add([]byte(""), true)
-	f.Add((&segment{base: 1, body: []byte{0, 12, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0}}).marshal(), true)
+	f.Add((&segment{base: 1, took: 1, body: []byte{0, 12, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0}}).marshal(), true)
 	f.Add((&segment{base: 1 << 60, body: []byte{9, 0xff, 0xff}}).marshal(), true)
 	f.Add(to.Seal.Seal((&segment{base: 1}).marshal(), []byte("state/server/v1-0000000000000002")), false)
 	f.Fuzz(func(t *testing.T, value []byte, sealed bool) {
