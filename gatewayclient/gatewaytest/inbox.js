@@ -37,7 +37,7 @@ const refresh = async () => {
 document.addEventListener('click', async e => {
   const code = e.target.dataset && e.target.dataset.copy;
   if (!code) return;
-  await navigator.clipboard.writeText(code);
+  try { await navigator.clipboard.writeText(code); } catch { return; }
   const label = e.target.textContent;
   e.target.textContent = 'Copied';
   setTimeout(() => { e.target.textContent = label; }, 1200);
