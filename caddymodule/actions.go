@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddy-sms-otp/caddy-sms-otp/caddymodule/web"
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 )
 
@@ -183,9 +182,6 @@ func (v *visit) refuseWithChallenge(p problem) error {
 	res, _, err := v.current()
 	if err != nil {
 		return v.unavailable(err)
-	}
-	if p.state == web.Waiting && res.View == nil {
-		p.state = web.Offer
 	}
 	return v.refuse(p, res)
 }

@@ -69,6 +69,5 @@ func (e *engine) Destruct() error {
 	return nil
 }
 
-// pending is how many challenges are held: those that wait for their code, and
-// for a few minutes those that are over.
-func (e *engine) pending() int { return e.store.Len() }
+// pending is how many challenges wait for their code.
+func (e *engine) pending() int { return e.store.Pending(time.Now()) }

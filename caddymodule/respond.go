@@ -102,6 +102,9 @@ type problemJSON struct {
 
 // refuse answers with a problem, as a page or as JSON.
 func (v *visit) refuse(p problem, res otpcore.Result) error {
+	if p.state == web.Waiting && res.View == nil {
+		p.state = web.Offer
+	}
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
 		v.w.Header().Set("Retry-After", v.retryAfter(res.RetryAt, p.status))
 	}

@@ -41,6 +41,7 @@ func (r *Revocations) EndAll(at time.Time) {
 
 // EndUser revokes every verification that the user has at now.
 func (r *Revocations) EndUser(user string, now time.Time) {
+	defer r.changes.Add(1)
 	for {
 		last, known := r.users.LoadOrStore(user, now)
 		// A clock that was set back must not bring old verifications to life.

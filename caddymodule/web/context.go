@@ -210,6 +210,8 @@ func (c *Context) HelpdeskField() bool {
 	switch c.State {
 	case SendLimited, NoPhone, DeliveryFailed, Unavailable:
 		return c.VerifyURL != ""
+	case Offer: // it was tried without a challenge, and was wrong
+		return c.Error == "code-wrong"
 	}
 	return false
 }
