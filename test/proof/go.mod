@@ -4,6 +4,8 @@ go 1.26.0
 
 require github.com/caddy-sms-otp/caddy-sms-otp v0.0.0-00010101000000-000000000000
 
+require pgregory.net/rapid v1.3.0
+
 require (
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
