@@ -136,7 +136,7 @@ func (v *visit) verify() error {
 		return v.unavailable(err)
 	}
 	if res.Outcome == otpcore.Accepted && res.Verification != nil {
-		return v.accepted(res)
+		return v.accepted(form, res)
 	}
 	if res.Outcome == otpcore.NoChallenge && v.h.Confirm && id != (otpcore.ID{}) {
 		return v.alreadyDone()
@@ -148,11 +148,14 @@ func (v *visit) verify() error {
 	return v.refuse(problemOf(res.Outcome), res)
 }
 
-func (v *visit) accepted(res otpcore.Result) error {
+func (v *visit) accepted(form fields, res otpcore.Result) error {
 	if v.h.Confirm {
 		return v.confirmed(res)
 	}
 	if err := v.issue(*res.Verification, res.Verification.ActiveAt); err != nil {
+		return v.unavailable(err)
+	}
+	if err := v.trust(form, res.Verification); err != nil {
 		return v.unavailable(err)
 	}
 	if !wantsPage(v.r) {
@@ -203,6 +206,9 @@ func (v *visit) logout() error {
 		if held, err := v.svc.Keys.Read(token, v.site, v.subject.User); err == nil {
 			v.svc.Revocations.End(held.ID, v.h.app.lastExpiry(held), v.now)
 		}
+	}
+	if err := v.forgetDevices(); err != nil {
+		return v.unavailable(err)
 	}
 	setCookie(v.w, v.h.Cookie.Name, "", v.h.Cookie.Domain, -1)
 	// An id that stands for nothing: for a minute the browser counts as one whose

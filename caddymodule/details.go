@@ -15,14 +15,9 @@ var errDetail = errors.New("the message names a form field that the request does
 
 // details are what the message says of a request: what the operator's text asks for, no more.
 func (h *Handler) details(k *keptRequest) (map[string]string, error) {
-	said := make(map[string]string)
+	said := map[string]string{"{action}": k.action()}
 	var form fields
 	for _, p := range messagePlaceholders.FindAllString(h.Message, -1) {
-		if p == "{action}" {
-			path, _, _ := strings.Cut(k.URL, "?")
-			said[p] = cleanDetail(k.Method + " " + path)
-			continue
-		}
 		name, ok := formField(p)
 		if !ok {
 			continue

@@ -65,7 +65,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max_age": duration(&h.MaxAge), "idle": duration(&h.Idle), "ttl": duration(&h.TTL), "code": h.Code.unmarshal,
 		"site": text(&h.Site), "domain": text(&h.Domain), "help": text(&h.Help), "message": text(&h.Message),
 		"templates": text(&h.Templates), "language": text(&h.Language), "cookie": h.Cookie.unmarshal,
-		"ask_phone": h.unmarshalAskPhone, "confirm": h.unmarshalConfirm, "trust_device": notYet,
+		"ask_phone": h.unmarshalAskPhone, "confirm": h.unmarshalConfirm, "trust_device": duration(&h.TrustDevice),
 	}.read(d, h.checks())
 	if err != nil {
 		return err

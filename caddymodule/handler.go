@@ -27,6 +27,8 @@ type Handler struct {
 	Phone string `json:"phone,omitempty"`
 	// Lets the visitor type the number, which is then what is proven.
 	AskPhone *AskPhone `json:"ask_phone,omitempty"`
+	// Lets a visitor have this browser not asked again for so long. Default: off
+	TrustDevice caddy.Duration `json:"trust_device,omitempty"`
 	// Asks for a code for each single request, which then passes once.
 	Confirm bool `json:"confirm,omitempty"`
 	// This route's own phonebook. Default: the app's.
@@ -161,6 +163,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return v.refuse(*refusal, otpcore.Result{})
 	}
 	v.readTokens()
+	if err := v.readDevice(); err != nil {
+		gate.refused.Inc()
+		return v.unavailable(err)
+	}
 	switch {
 	case act != noAction:
 		gate.action.Inc()
@@ -197,6 +203,7 @@ type visit struct {
 	kept     *keptRequest          // what waits for the code, if anything does
 	browser  otpcore.ID            // of confirm: the browser that all of its transactions belong to
 	newID    otpcore.ID            // of confirm: what the next challenge is called
+	trusted  bool                  // held is the trust in this browser, and no session
 	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
 }
 
@@ -293,11 +300,11 @@ func (v *visit) accepts(n otpcore.Number) bool {
 	return n == v.subject.Number
 }
 
-func (v *visit) open() bool { return v.held != nil && v.fresh(v.held) }
+func (v *visit) open() bool { return v.trusted || v.held != nil && v.fresh(v.held) }
 
 // pass hands the request of a verified visitor on.
 func (v *visit) pass() error {
-	if since := v.now.Sub(v.held.ActiveAt); since >= time.Duration(v.h.Idle)/10 {
+	if since := v.now.Sub(v.held.ActiveAt); !v.trusted && since >= time.Duration(v.h.Idle)/10 {
 		if err := v.issue(*v.held, v.now); err != nil {
 			return caddyhttp.Error(http.StatusInternalServerError, err)
 		}

@@ -36,13 +36,26 @@ func checkMessage(text string, confirm bool) error {
 	return nil
 }
 
+// defaultText is the message of a route without one of its own. It says what the
+// code is good for: a confirmation, or a browser that is new to this route.
+func (v *visit) defaultText(language string) string {
+	switch {
+	case v.h.Confirm:
+		return v.h.pages.ConfirmText(language)
+	case v.h.TrustDevice > 0 && v.subject.Known == nil:
+		return v.h.pages.DeviceText(language)
+	default:
+		return v.h.pages.Text(language)
+	}
+}
+
 // compose returns what writes the message for this visit. The last line binds the
 // code to the domain, so that a phone offers to fill it in there and nowhere else
 // (WICG "origin-bound one-time codes").
 func (v *visit) compose() func(code string, remaining time.Duration) string {
 	text := v.h.Message
 	if text == "" {
-		text = v.h.pages.Text(v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language")))
+		text = v.defaultText(v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language")))
 	}
 	site, domain := v.siteName(), v.domain()
 	var said []string

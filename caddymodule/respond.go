@@ -200,6 +200,7 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 	if v.held != nil && !v.open() {
 		p.Reason = "step-up"
 	}
+	p.TrustDays = v.h.trustDays()
 	if view := res.View; view != nil {
 		p.PhoneHint = view.PhoneHint
 		p.CodeLength, p.Alphanumeric = view.Length, view.Alphabet == otpcore.Alphanumeric

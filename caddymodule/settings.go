@@ -18,6 +18,7 @@ const (
 	minTTL, maxTTL               = 30 * time.Second, 10 * time.Minute
 	minCodeLength, maxCodeLength = 4, 10
 	minAge                       = time.Second
+	minTrust, maxTrust           = 24 * time.Hour, 365 * 24 * time.Hour
 	advisedCodeLength            = 6
 	advisedTTL                   = 3 * time.Minute
 	advisedIdle                  = time.Hour
@@ -29,8 +30,9 @@ const (
 func (h *Handler) checks() checks {
 	return checks{
 		"ttl": h.checkTTL, "code": h.checkCode, "cookie": h.checkCookie,
-		"max_age": func() error { return checkAge("max_age", h.MaxAge) },
-		"idle":    func() error { return checkAge("idle", h.Idle) },
+		"max_age":      func() error { return checkAge("max_age", h.MaxAge) },
+		"idle":         func() error { return checkAge("idle", h.Idle) },
+		"trust_device": h.checkTrust, "confirm": h.checkTrust,
 	}
 }
 
@@ -50,6 +52,20 @@ func (h *Handler) checkCode() error {
 		return nil
 	}
 	return fmt.Errorf("code %q is unknown; write digits or alphanumeric", h.Code.Alphabet)
+}
+
+func (h *Handler) checkTrust() error {
+	trust := time.Duration(h.TrustDevice)
+	if trust == 0 {
+		return nil
+	}
+	if h.Confirm {
+		return errors.New("confirm and trust_device exclude each other: confirm asks for a code each time; leave one")
+	}
+	if trust < minTrust || trust > maxTrust {
+		return fmt.Errorf("trust_device is %s; write 1d to 365d, such as: trust_device 30d", trust)
+	}
+	return nil
 }
 
 func checkAge(option string, written caddy.Duration) error {
