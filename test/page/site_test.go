@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +25,8 @@ type site struct {
 	requests []string
 	forms    []url.Values
 	polls    int
-	next     string // where the protected page leads to, "" for nowhere
+	next     string        // where the protected page leads to, "" for nowhere
+	hold     chan struct{} // what a form waits for before it is answered, nil for nothing
 }
 
 func newSite(t *testing.T, change func(*web.Page)) *site {
@@ -60,6 +62,11 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost && action != "":
 		r.ParseForm()
 		s.forms = append(s.forms, r.PostForm)
+		if s.hold != nil {
+			s.mu.Unlock()
+			<-s.hold
+			s.mu.Lock()
+		}
 		s.submit(w, r, action)
 	case s.state == "verified" && s.next != "":
 		http.Redirect(w, r, s.next, http.StatusFound)
@@ -126,4 +133,18 @@ func (s *site) posts() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.forms)
+}
+
+// polled counts how often the status was asked for.
+func (s *site) polled() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polls
+}
+
+// requested says whether a request such as "GET /in" came in.
+func (s *site) requested(line string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.requests, line)
 }
