@@ -220,7 +220,11 @@ func (d *delivery) run(ctx context.Context) {
 			func() error { return d.again(ctx) }, func(rep Report) { d.report(ctx, rep) })
 	}
 	if err != nil && d.last.Delivery != Failed && d.last.Delivery < Sent {
-		d.report(ctx, Report{Delivery: Failed, Device: d.last.Device, Attempt: d.last.Attempt, Err: err})
+		end := Failed
+		if ctx.Err() != nil {
+			end = Unknown // it was only not followed to its end: a phone may still send it
+		}
+		d.report(ctx, Report{Delivery: end, Device: d.last.Device, Attempt: d.last.Attempt, Err: err})
 	}
 }
 
