@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-sms-otp/caddy-sms-otp/gatewayclient/gatewaytest"
 	"github.com/caddy-sms-otp/caddy-sms-otp/test/harness"
 )
@@ -112,7 +114,7 @@ func TestAdminTellsHowTheServerStands(t *testing.T) {
 		t.Errorf("pending %d before anybody came", n)
 	}
 	c := s.Client("alice")
-	guessWrong(t, s, c, 0)
+	code := guessWrong(t, s, c, 0)
 	got := mustAdmin(t, s, "GET", "").json(t)
 	if got["pending"] != 1.0 || got["capacity"] != 100000.0 {
 		t.Errorf("challenges: %v", got)
@@ -128,6 +130,10 @@ func TestAdminTellsHowTheServerStands(t *testing.T) {
 	contact, _ := device["last_contact"].(float64)
 	if age := time.Since(time.Unix(int64(contact), 0)); age > time.Minute || age < -2*time.Second {
 		t.Errorf("last contact %v is %s old", device["last_contact"], age)
+	}
+	c.Verify(code)
+	if n := mustAdmin(t, s, "GET", "").number(t, "pending"); n != 0 {
+		t.Errorf("pending %d after the code was given", n)
 	}
 }
 
@@ -208,6 +214,19 @@ func TestUnlockReachesTheNumberAndABrowserThatTheOwnerUsedBefore(t *testing.T) {
 	}
 	if a := c.Verify(code); a.Status != http.StatusOK {
 		t.Errorf("the right code after unlocking: %d %s", a.Status, a.Body)
+	}
+}
+
+func TestUnlockClearsTheLimitsOfTheNumber(t *testing.T) {
+	s := startWithAdmin(t, "phone_sends 1 24h")
+	code := guessWrong(t, s, s.Client("alice"), 0)
+	c := s.Client("alice")
+	if a := c.Call("send", nil); a.Problem() != "send-limited" {
+		t.Fatalf("a second message to a number that may have one: %d %s", a.Status, a.Body)
+	}
+	mustAdmin(t, s, "POST", "users/alice/unlock")
+	if another := guessWrong(t, s, c, 0); another == code {
+		t.Error("another challenge has the same code")
 	}
 }
 
@@ -304,8 +323,54 @@ func TestWrongPassWithoutAChallengeShowsThePageAgain(t *testing.T) {
 	code := mustAdmin(t, s, "POST", "users/alice/pass").json(t)["code"].(string)
 	c := s.Client("alice")
 	a := c.Submit("/?sms_otp=verify", url.Values{"code": {harness.Wrong(code)}})
-	if a.Status != http.StatusForbidden || !strings.Contains(a.Body, "sms_otp=send") {
+	if a.Status != http.StatusForbidden || !strings.Contains(a.Body, "sms_otp=send") || !strings.Contains(a.Body, `action="/?sms_otp=verify"`) {
 		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if strings.Contains(a.Body, "data-resend") {
+		t.Error("the page waits for a message that nobody sent")
+	}
+}
+
+// restart is what systemctl restart does: everything stops, and starts from what was written down.
+func restart(t *testing.T, s *harness.Site) {
+	t.Helper()
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Load(s.Caddyfile()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatAnAdministratorDidOutlivesARestart(t *testing.T) {
+	s := startWithAdmin(t, "user_attempts 3 24h")
+	alice, bob := s.Client("alice"), s.Client("bob")
+	alice.Enter()
+	bob.Enter()
+	carol := s.Client("carol")
+	code := guessWrong(t, s, carol, 3)
+	restart(t, s)
+	if a := carol.Verify(code); a.Problem() != "locked" {
+		t.Fatalf("a locked user after a restart: %d %s", a.Status, a.Body)
+	}
+	mustAdmin(t, s, "POST", "users/alice/revoke")
+	pass := mustAdmin(t, s, "POST", "users/alice/pass").json(t)["code"].(string)
+	mustAdmin(t, s, "POST", "users/carol/unlock")
+	restart(t, s)
+	if a := alice.Open("/"); a.Status != http.StatusForbidden {
+		t.Errorf("a revoked user after a restart: %d", a.Status)
+	}
+	if a := bob.Open("/"); a.Status != http.StatusOK {
+		t.Errorf("another user after a restart: %d", a.Status)
+	}
+	if a := alice.Verify(pass); a.Status != http.StatusOK {
+		t.Errorf("a pass after a restart: %d %s", a.Status, a.Body)
+	}
+	if a := carol.Verify(code); a.Status != http.StatusOK {
+		t.Errorf("an unlocked user after a restart: %d %s", a.Status, a.Body)
+	}
+	if a := alice.Open("/"); a.Status != http.StatusOK {
+		t.Errorf("with the pass: %d", a.Status)
 	}
 }
 

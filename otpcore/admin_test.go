@@ -170,7 +170,11 @@ func TestRevokeEndsWhatIsAndNotWhatComes(t *testing.T) {
 	r := request("alice")
 	id, code := d.start(r)
 	before := d.must(otpcore.Accepted)(d.submit(id, r, code)).Verification
+	changes := d.Revocations.Changes()
 	d.Revoke("alice")
+	if d.Revocations.Changes() == changes {
+		t.Error("the revocation is not written down, and a restart would forget it")
+	}
 	if !d.Revocations.Revoked(before) {
 		t.Error("the verification outlives its revocation")
 	}
