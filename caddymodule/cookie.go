@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,12 @@ const (
 
 // cookieValues returns up to maxCopies values that the request has for a
 // cookie. It reads the header itself: net/http would parse every cookie of the site into a list.
-func cookieValues(r *http.Request, name string) (values []string) {
+func cookieValues(r *http.Request, name string) []string {
+	// Small enough to be inlined: the list then stands on the caller's stack.
+	return appendCookieValues(make([]string, 0, maxCopies), r, name)
+}
+
+func appendCookieValues(values []string, r *http.Request, name string) []string {
 	for _, line := range r.Header["Cookie"] {
 		for line != "" && len(values) < maxCopies {
 			var pair string
@@ -31,46 +37,42 @@ func cookieValues(r *http.Request, name string) (values []string) {
 }
 
 // stripCookies takes our cookies out of the request: the upstream has no use for
-// them, and what it logs or leaks must not open anything.
-func stripCookies(r *http.Request, names ...string) {
-	lines := r.Header["Cookie"]
-	kept := make([]string, 0, len(lines))
-	for _, line := range lines {
+// them, and what it logs or leaks must not open anything. The others stay as they were
+// sent; buf takes the lines that are left.
+func stripCookies(r *http.Request, buf []string, names []string) {
+	for _, line := range r.Header["Cookie"] {
 		if line = withoutCookies(line, names); line != "" {
-			kept = append(kept, line)
+			buf = append(buf, line)
 		}
 	}
-	if len(kept) == 0 {
-		r.Header.Del("Cookie")
+	if len(buf) == 0 {
+		delete(r.Header, "Cookie")
 		return
 	}
-	r.Header["Cookie"] = kept
+	r.Header["Cookie"] = buf
 }
 
+// withoutCookies cuts the named cookies out of a line. Ours stand next to each other at one of
+// its ends as a rule, and what is left is then a part of the line, not a copy.
 func withoutCookies(line string, names []string) string {
-	var b strings.Builder
-	for line != "" {
-		var pair string
-		pair, line, _ = strings.Cut(line, ";")
-		name, _, _ := strings.Cut(pair, "=")
-		if pair = strings.TrimSpace(pair); pair == "" || isOneOf(strings.TrimSpace(name), names) {
-			continue
+	for start := 0; start < len(line); {
+		end := len(line)
+		if i := strings.IndexByte(line[start:], ';'); i >= 0 {
+			end = start + i + 1
 		}
-		if b.Len() > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(pair)
-	}
-	return b.String()
-}
-
-func isOneOf(name string, names []string) bool {
-	for _, n := range names {
-		if name == n {
-			return true
+		name, _, _ := strings.Cut(strings.TrimSuffix(line[start:end], ";"), "=")
+		switch {
+		case !slices.Contains(names, strings.TrimSpace(name)):
+			start = end
+		case start == 0:
+			line = line[end:]
+		case end == len(line):
+			line = line[:start]
+		default:
+			line = line[:start] + line[end:]
 		}
 	}
-	return false
+	return strings.Trim(line, "; \t")
 }
 
 // setCookie gives the browser one of our cookies: for maxAge seconds, with 0 for as long as it

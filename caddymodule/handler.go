@@ -62,6 +62,7 @@ type Handler struct {
 	pages    *web.Renderer
 	alphabet otpcore.Alphabet
 	own      []string // names of our cookies
+	userKey  string   // the placeholder that user is, where it is nothing else
 }
 
 // AskPhone says which numbers a visitor may prove.
@@ -116,6 +117,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.pages, err = web.New(web.Options{Templates: h.Templates, Language: h.Language}); err != nil {
 		return fmt.Errorf("sms_otp: %w", err)
 	}
+	h.userKey = onlyPlaceholder(h.User)
 	h.own = []string{h.Cookie.Name, h.challengeCookie(), h.deviceCookie()}
 	h.app.enroll(time.Duration(h.MaxAge), time.Duration(h.Idle))
 	h.warn()
@@ -205,6 +207,8 @@ type visit struct {
 	newID    otpcore.ID            // of confirm: what the next challenge is called
 	trusted  bool                  // held is the trust in this browser, and no session
 	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
+	live     bool                  // held is not
+	cookies  [1]string             // what is left of the browser's for the upstream
 }
 
 // identify finds out who must prove to hold which phone. Whatever is missing refuses.
@@ -220,7 +224,7 @@ func (v *visit) identify() *problem {
 		v.site = siteOf(v.r)
 	}
 	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	v.user = userOf(repl, v.h.User)
+	v.user = v.h.userOf(repl)
 	if v.h.AskPhone != nil {
 		v.subject = v.asked()
 		return nil
@@ -231,15 +235,6 @@ func (v *visit) identify() *problem {
 	}
 	v.subject = otpcore.Subject{User: otpcore.CanonicalUser(v.user), Source: otpcore.Directory, FirstFactor: true}
 	return v.findNumber(repl)
-}
-
-// userOf returns the user, or "" if any placeholder in it is unknown or empty.
-func userOf(repl *caddy.Replacer, user string) string {
-	name, err := repl.ReplaceOrErr(user, true, true)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(name)
 }
 
 func (v *visit) findNumber(repl *caddy.Replacer) *problem {
@@ -271,14 +266,14 @@ func (v *visit) findNumber(repl *caddy.Replacer) *problem {
 // from one that never was in.
 func (v *visit) readTokens() {
 	for _, token := range cookieValues(v.r, v.h.Cookie.Name) {
-		held, err := v.svc.Keys.Read(token, v.site, v.subject.User)
+		held, err := v.h.app.tokens.read(v.svc.Keys, token, v.site, v.subject.User, v.now)
 		if err != nil || v.svc.Revocations.Revoked(held) {
 			continue
 		}
-		if v.held == nil || v.fresh(held) {
+		if v.live = v.fresh(held); v.live || v.held == nil {
 			v.held = held
 		}
-		if v.fresh(held) {
+		if v.live {
 			break
 		}
 	}
@@ -300,7 +295,7 @@ func (v *visit) accepts(n otpcore.Number) bool {
 	return n == v.subject.Number
 }
 
-func (v *visit) open() bool { return v.trusted || v.held != nil && v.fresh(v.held) }
+func (v *visit) open() bool { return v.trusted || v.live }
 
 // pass hands the request of a verified visitor on.
 func (v *visit) pass() error {
@@ -315,13 +310,9 @@ func (v *visit) pass() error {
 // hand gives the request to the next handler, without our cookies and with what
 // the upstream may want to know.
 func (v *visit) hand() error {
-	stripCookies(v.r, v.h.own...)
+	stripCookies(v.r, v.cookies[:0], v.h.own)
 	v.r.Header.Del(confirmHeader)
-	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	repl.Set("http.sms_otp.user", v.user)
-	repl.Set("http.sms_otp.phone", string(v.held.Number))
-	repl.Set("http.sms_otp.verified_at", v.held.VerifiedAt.Unix())
-	repl.Set("http.sms_otp.age", max(0, int64(v.now.Sub(v.held.VerifiedAt)/time.Second)))
+	v.provide()
 	return v.next.ServeHTTP(v.w, v.r)
 }
 
