@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"maps"
@@ -26,6 +27,10 @@ type Client struct {
 // Client returns a new browser of the user.
 func (s *Site) Client(user string) *Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	if s.roots != nil {
+		transport.ForceAttemptHTTP2 = true
+		transport.TLSClientConfig = &tls.Config{RootCAs: s.roots}
+	}
 	s.t.Cleanup(transport.CloseIdleConnections)
 	return &Client{
 		User: user, Cookies: map[string]string{}, Header: http.Header{}, t: s.t, site: s,
@@ -36,11 +41,19 @@ func (s *Site) Client(user string) *Client {
 	}
 }
 
+// Tab is the same browser once more: with the same cookies so far, over the same connections.
+func (c *Client) Tab() *Client {
+	tab := *c
+	tab.Cookies, tab.Header = maps.Clone(c.Cookies), c.Header.Clone()
+	return &tab
+}
+
 // Answer is what came back.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
+	Proto  string // such as HTTP/2.0
 }
 
 // JSON reads the body as an object.
@@ -93,7 +106,7 @@ func (c *Client) Do(method, path, body string, header http.Header) Answer {
 			c.Cookies[cookie.Name] = cookie.Value
 		}
 	}
-	return Answer{response.StatusCode, response.Header, string(text)}
+	return Answer{response.StatusCode, response.Header, string(text), response.Proto}
 }
 
 // Navigation is what a browser says when a person opens an address.

@@ -6,6 +6,7 @@ package harness
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -49,6 +50,7 @@ type Options struct {
 	Phones   string // lines of the phonebook. Default: Numbers
 	NoAuth   bool   // leave basic_auth out
 	Admin    bool   // with an admin endpoint, see Site.Admin
+	TLS      bool   // clients then speak HTTP/2
 	Upstream http.Handler
 	Gateway  gatewaytest.Options
 }
@@ -63,6 +65,7 @@ type Site struct {
 
 	t       testing.TB
 	port    int
+	roots   *x509.CertPool // nil without TLS
 	gateway string
 	options Options
 }
@@ -80,6 +83,10 @@ func Start(t testing.TB, o Options) *Site {
 	t.Cleanup(s.Gateway.Close)
 	s.Upstream = newUpstream(t, o.Upstream)
 	s.URL = fmt.Sprintf("http://localhost:%d", s.port)
+	if o.TLS {
+		s.URL = fmt.Sprintf("https://localhost:%d", s.port)
+		s.roots = s.certify()
+	}
 	if o.Admin {
 		s.Admin = fmt.Sprintf("localhost:%d", freePort(t))
 	}
@@ -112,8 +119,10 @@ func freePort(t testing.TB) int {
 }
 
 // WritePhones replaces the phonebook file.
-func (s *Site) WritePhones(content string) {
-	if err := os.WriteFile(filepath.Join(s.Dir, "phones.csv"), []byte(content), 0o600); err != nil {
+func (s *Site) WritePhones(content string) { s.write("phones.csv", []byte(content)) }
+
+func (s *Site) write(name string, content []byte) {
+	if err := os.WriteFile(filepath.Join(s.Dir, name), content, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -128,6 +137,9 @@ func (s *Site) Caddyfile() string {
 			auth += user + " " + passwordHash + "\n"
 		}
 		auth += "nobody " + passwordHash + "\n}\n"
+	}
+	if o.TLS {
+		auth = fmt.Sprintf("tls %[1]s/cert.pem %[1]s/key.pem\n", s.Dir) + auth
 	}
 	admin := "off"
 	if s.Admin != "" {
