@@ -140,7 +140,7 @@ func printUser(w io.Writer, user string, answer []byte, _ time.Time) error {
 		if p.NextMessageAt != 0 {
 			next = "at " + at(p.NextMessageAt)
 		}
-		fmt.Fprintf(t, "Phone\t%s, %d messages sent, %d left, the next one %s\n", p.Phone, p.MessagesSent, p.MessagesLeft, next)
+		fmt.Fprintf(t, "Phone\t%s, messages: %d sent, %d left, the next one %s\n", p.Phone, p.MessagesSent, p.MessagesLeft, next)
 	}
 	printAttempts(t, "Wrong codes", u.attemptJSON)
 	if u.Asked != nil {

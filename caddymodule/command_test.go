@@ -62,8 +62,8 @@ func TestUserCommandsTellHowTheUserStands(t *testing.T) {
 	c := s.Client("alice")
 	guessWrong(t, s, c, 4)
 	mustSay(t, mustCommand(t, s, "user", "alice"), `User +alice, in the log \S{10}`,
-		`Phone +\+44•••••23, 1 messages sent, 14 left, the next one (now|at `+clock+`)`, `Wrong codes +4, 4 in a row, locked until an administrator unlocks`)
-	mustSay(t, mustCommand(t, s, "unlock", "alice"), `Wrong codes +0, 0 in a row, 15 left`, `Phone +\+44•••••23, 0 messages sent, 15 left, the next one now`)
+		`Phone +\+44•••••23, messages: 1 sent, 14 left, the next one (now|at `+clock+`)`, `Wrong codes +4, 4 in a row, locked until an administrator unlocks`)
+	mustSay(t, mustCommand(t, s, "unlock", "alice"), `Wrong codes +0, 0 in a row, 15 left`, `Phone +\+44•••••23, messages: 0 sent, 15 left, the next one now`)
 	mustSay(t, mustCommand(t, s, "revoke", "alice"), `Revoked +what was verified before `+clock)
 	mustSay(t, mustCommand(t, s, "user", "Zoë/ops"), `User +Zoë/ops, in the log \S{10}`, `Phone +none in the phonebooks; look at the spelling`)
 }
