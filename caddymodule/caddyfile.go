@@ -141,12 +141,6 @@ func rate(to **Rate) func(*caddyfile.Dispenser) error {
 	}
 }
 
-// notYet refuses an option that is part of the language but does nothing so far:
-// ignoring it would leave a site less protected than its operator believes.
-func notYet(d *caddyfile.Dispenser) error {
-	return d.Errf("%s is not supported yet; leave it out", d.Val())
-}
-
 func phonebook(to **Phonebook) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		kind := ""

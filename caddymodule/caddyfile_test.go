@@ -53,11 +53,7 @@ func outcome(caddyfile string) string {
 	if err := json.Unmarshal(config, &ours); err != nil {
 		return err.Error()
 	}
-	all := []any{ours.Apps.App}
-	for _, handler := range handlersIn(config) {
-		all = append(all, handler)
-	}
-	for _, part := range all {
+	for _, part := range append([]any{ours.Apps.App}, handlersIn(config)...) {
 		text, _ := json.MarshalIndent(part, "", "  ")
 		pretty.Write(append(text, '\n'))
 	}

@@ -183,7 +183,7 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 	clean := cleanURL(v.url)
 	p := web.Page{
 		Lang: v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language")), State: state, Error: problem,
-		Site: v.siteName(), Help: v.h.Help, PhoneHint: v.subject.Number.Mask(),
+		Site: v.shownName(), Help: v.h.Help, PhoneHint: v.subject.Number.Mask(),
 		CodeLength: v.h.Code.Length, Alphanumeric: v.h.alphabet == otpcore.Alphanumeric,
 		// To the second, or a code that was sent a moment ago would be "valid for 4 minutes".
 		Now: time.Now().Round(time.Second), RetryAt: res.RetryAt.Round(time.Second),
@@ -248,6 +248,15 @@ func (v *visit) siteName() string {
 		return v.h.Site
 	}
 	return v.domain()
+}
+
+// shownName is what the page calls the site. It may be the Host: whoever reads the
+// page has asked for it himself.
+func (v *visit) shownName() string {
+	if name := v.siteName(); name != "" {
+		return name
+	}
+	return hostname(v.r.Host)
 }
 
 // domain is the name in the message's last line.

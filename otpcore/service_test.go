@@ -263,7 +263,7 @@ func TestResendSendsTheSameCodeAndKeepsAttemptsSpent(t *testing.T) {
 		if res.ID != id || res.View.AttemptsLeft != 1 || !res.View.ExpiresAt.Equal(first.View.ExpiresAt) {
 			t.Errorf("after a resend %+v: life and attempts must stay", res.View)
 		}
-		if wait := res.View.ResendAt.Sub(time.Now()); wait != time.Minute {
+		if wait := time.Until(res.View.ResendAt); wait != time.Minute {
 			t.Errorf("the next message may be asked for in %s, want the wait to double to 1m", wait)
 		}
 		d.must(otpcore.WrongCode)(d.submit(id, r, wrong(code)))

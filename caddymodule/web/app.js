@@ -57,7 +57,8 @@
     clearTimeout(timer);
     if (ended || sent || document.hidden) return;
     try {
-      const answer = await fetch(page.status, { method: page.method || 'GET', headers: { Accept: 'application/json' } });
+      // With the origin in front: the page's own address may hold a password, and none is fetched from such.
+      const answer = await fetch(location.origin + page.status, { method: page.method || 'GET', headers: { Accept: 'application/json' } });
       const body = await answer.json();
       if (answer.ok) show(body);
       else if (body.type == 'urn:sms-otp:no-challenge') end('expired');

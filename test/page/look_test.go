@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -221,7 +220,7 @@ func TestDocumentsAreValidHTML(t *testing.T) {
 	}
 	for _, m := range report.Messages {
 		if m.Type == "error" || m.SubType == "warning" {
-			t.Error(fmt.Sprintf("%s: %s %s", filepath.Base(m.URL), m.Message, m.Extract))
+			t.Errorf("%s: %s %s", filepath.Base(m.URL), m.Message, m.Extract)
 		}
 	}
 }
