@@ -213,6 +213,10 @@ end_demo() {
 run_tests() {
   provide gcc gcc cc clang # the race detector links with C
   provide chromium chromium chromium-browser google-chrome
+  provide default-jre-headless java # the HTML checker
+  provide npm npm # brings the page's checkers
+  npm ci --prefix test/page --ignore-scripts --no-audit --no-fund --silent >&2 ||
+    die "the page's checkers could not be installed; try: npm ci --prefix test/page"
   go build -buildvcs=false -o "$scratch/runner" ./test/runner
   GOBIN="$PWD/$scratch/bin" go install -modfile="$tools" tool
   PATH="$PWD/$scratch/bin:$PATH" exec "$scratch/runner"
