@@ -63,7 +63,8 @@ var languages = sync.OnceValues(func() ([]*language, error) {
 		all = append(all, l)
 	}
 	english := slices.IndexFunc(all, func(l *language) bool { return l.name == "en" })
-	all[0], all[english] = all[english], all[0]
+	first := all[english]
+	all = slices.Insert(slices.Delete(all, english, english+1), 0, first)
 	return all, nil
 })
 

@@ -165,10 +165,31 @@ func readOverride(root *os.Root, name string, to *string) (bool, error) {
 func (r *Renderer) try(dir string) error {
 	for _, state := range States() {
 		for _, problem := range []string{"", "code-wrong"} {
-			if _, err := r.Render(Page{State: state, Error: problem, CodeLength: 6, VerifyURL: "/?sms_otp=verify", SendURL: "/?sms_otp=send", ContinueURL: "/"}); err != nil {
+			document, err := r.Render(Page{State: state, Error: problem, CodeLength: 6, VerifyURL: "/?sms_otp=verify", SendURL: "/?sms_otp=send", ContinueURL: "/"})
+			if err == nil {
+				err = r.check(string(document), state)
+			}
+			if err != nil {
 				return fmt.Errorf("templates %s: %w; correct page.html", dir, err)
 			}
 		}
+	}
+	return nil
+}
+
+// check finds what would fail in silence: elements that the browser blocks, as
+// the policy admits no others, and a page without its field.
+func (r *Renderer) check(document string, state State) error {
+	lower := strings.ToLower(strings.Replace(strings.Replace(document, "<style>"+string(r.style), "", 1), "<script>"+string(r.script), "", 1))
+	switch {
+	case strings.Contains(lower, "<style"):
+		return errors.New("a <style> besides <style>{{.Style}}</style> would be blocked; put it into style.css")
+	case strings.Contains(lower, "<script"):
+		return errors.New("a <script> besides <script>{{.Script}}</script> would be blocked; leave it out")
+	case strings.Contains(lower, ` style="`):
+		return errors.New("a style attribute would be blocked; put it into style.css")
+	case state == Waiting && !strings.Contains(lower, `name="code"`):
+		return errors.New(`the page that waits for the code has no <input name="code">`)
 	}
 	return nil
 }

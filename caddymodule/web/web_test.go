@@ -150,6 +150,10 @@ func TestBrokenTemplatesAreRefused(t *testing.T) {
 		"open tag":      {"page.html": "<a href='{{.ContinueURL}}"},
 		"style closed":  {"style.css": "</STYLE><script>"},
 		"neither":       {"other.html": ""},
+		"own style":     {"page.html": `<style>b{}</style><input name="code">`},
+		"own script":    {"page.html": `<script>1</script><input name="code">`},
+		"attribute":     {"page.html": `<p style="color:red"><input name="code">`},
+		"no field":      {"page.html": "<p>{{.Title}}"},
 	} {
 		dir := t.TempDir()
 		for file, content := range files {
@@ -160,6 +164,19 @@ func TestBrokenTemplatesAreRefused(t *testing.T) {
 		if _, err := New(Options{Templates: dir}); err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v, want one that names the directory", name, err)
 		}
+	}
+}
+
+func TestOwnTemplateSpeaksWithTheSameWords(t *testing.T) {
+	dir := t.TempDir()
+	const page = `<style>{{.Style}}</style><h1>{{.Title}}</h1>{{.T "text.waiting"}}<form action="{{.VerifyURL}}"><input name="code"></form><script>{{.Script}}</script>`
+	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shown := waiting()
+	shown.Lang = "de"
+	if got := between(t, render(t, renderer(t, Options{Templates: dir}), shown), "<h1>", "</h1>"); got != "Geben Sie den Code aus der SMS ein" {
+		t.Errorf("heading %q", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package storybook
 
 import (
+	"encoding/json"
 	"html/template"
 	"net/http"
 	"regexp"
@@ -43,8 +44,10 @@ func Handler(r *web.Renderer) http.Handler {
 	for _, story := range Stories() {
 		mux.HandleFunc("GET /story/"+story.Name, func(w http.ResponseWriter, req *http.Request) {
 			story.Page.Lang = r.Match(req.FormValue("lang"), req.Header.Get("Accept-Language"))
+			story.Page.StatusURL = "/status/" + story.Name
 			serve(w, r, story.Page, theme(req))
 		})
+		mux.HandleFunc("/status/"+story.Name, func(w http.ResponseWriter, _ *http.Request) { status(w, story.Page) })
 	}
 	return mux
 }
@@ -86,6 +89,15 @@ func serve(w http.ResponseWriter, r *web.Renderer, page web.Page, theme string) 
 		document = []byte(forceTheme(string(document), theme))
 	}
 	w.Write(document)
+}
+
+// status answers the page's question in such a way that nothing changes.
+func status(w http.ResponseWriter, page web.Page) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{
+		"state": "pending", "delivery": page.Delivery, "device": page.Device,
+		"expires_at": page.ExpiresAt.Unix(), "resend_at": page.ResendAt.Unix(),
+	})
 }
 
 func forceTheme(document, theme string) string {
