@@ -218,23 +218,6 @@ func TestReloadWritesNothingTwiceAndLosesNothing(t *testing.T) {
 	want(t, c.Verify(code), 200, "")
 }
 
-func TestStorageThatMovesTakesTheStateAlong(t *testing.T) {
-	s := harness.Start(t, harness.Options{Global: "key MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="})
-	c := browser(s, "alice")
-	c.Open("/")
-	code := s.Code(1)
-	want(t, c.Verify(harness.Wrong(code)), 403, "code-wrong")
-	moved := strings.Replace(s.Caddyfile(), "/storage", "/moved", 1)
-	if err := s.Load(moved); err != nil {
-		t.Fatal(err)
-	}
-	want(t, c.Verify(harness.Wrong(code)), 403, "code-wrong")
-	restartWith(t, s, moved)
-	if left := number(t, want(t, c.Status(), 200, ""), "attempts_left"); left != 3 {
-		t.Errorf("%d attempts left, want 3", left)
-	}
-}
-
 func TestNoStateIsInClear(t *testing.T) {
 	s := harness.Start(t, harness.Options{})
 	c := browser(s, "alice")
