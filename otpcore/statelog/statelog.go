@@ -1,8 +1,8 @@
 // Package statelog keeps state that lives in memory from being lost: it writes
 // behind, within a second, to a place that stores values by key.
 //
-//	state ──changes──► segment 41, 42, 43 …  every half second in which something changed
-//	      ──a slice──►                       each with 1/128 of everything
+//	state ──changes──► segment 41, 42, 43 …  each half second in which something changed
+//	      ──a slice──►                       each with 1/128 of everything, or more of what is small
 //
 // The log is a row of segments. Each holds what changed, and the next slice of
 // everything, so that 128 segments in a row are the whole state, whatever came before
@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	// Slices is how many slices the state has, and at least how many segments the log.
+	// Slices is how many slices the state has, and about how many segments the log at most.
 	Slices = 128
 	// every is how often changes are collected: half of the second within which
 	// they shall be stored; the other half is for storing them.
