@@ -15,8 +15,9 @@ import (
 // for as long as its code lives, and a shelf of phones sends some hundred in that time.
 const inFlight = 4096
 
-// drainTime is how long a stop waits for messages that are being handed over.
-const drainTime = 5 * time.Second
+// drainTime is how long a stop waits for messages that are being handed over: one
+// call to the gateway, and a little.
+const drainTime = 12 * time.Second
 
 // engines outlives every configuration: a reload loads the new one before it
 // cleans up the old, so the reference count never reaches zero in between.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-sms-otp/caddy-sms-otp/gatewayclient"
 	"go.uber.org/zap"
 )
 
@@ -49,6 +50,42 @@ func (v *visit) defaultText(language string) string {
 	}
 }
 
+// write fills in a message's text and adds its last line.
+func write(text, site, domain, code string, minutes int, said ...string) string {
+	body := strings.NewReplacer(append(said,
+		"{code}", code, "{site}", site, "{minutes}", strconv.Itoa(minutes), "{domain}", domain)...).Replace(text)
+	if domain != "" {
+		body += "\n\n@" + domain + " #" + code
+	}
+	return body
+}
+
+// warnOfSegments says at load what a message will cost: carriers and phones count, and
+// Android's limit counts, in segments.
+func (h *Handler) warnOfSegments() {
+	text, site := h.Message, h.Site
+	if text == "" {
+		text = h.pages.Text(h.Language)
+	}
+	if site == "" {
+		site = h.Domain
+	}
+	sample := write(text, site, h.Domain, strings.Repeat("0", h.Code.Length), minutesOf(time.Duration(h.TTL)))
+	n, forced := gatewayclient.Segments(sample)
+	if n < 2 {
+		return
+	}
+	fields := []zap.Field{zap.Int("segments", n)}
+	if forced != 0 {
+		fields = append(fields, zap.String("character", string(forced)))
+		h.log.Warn("each message is sent as several, since a character that GSM-7 lacks leaves room for 70 only; leave it out, or shorten the text", fields...)
+		return
+	}
+	h.log.Warn("each message is sent as several, since it has more than 160 characters; shorten the text", fields...)
+}
+
+func minutesOf(remaining time.Duration) int { return int((remaining + time.Minute - 1) / time.Minute) }
+
 // compose returns what writes the message for this visit. The last line binds the
 // code to the domain, so that a phone offers to fill it in there and nowhere else
 // (WICG "origin-bound one-time codes").
@@ -71,12 +108,6 @@ func (v *visit) compose() func(code string, remaining time.Duration) string {
 		site = "SMS OTP"
 	}
 	return func(code string, remaining time.Duration) string {
-		minutes := int((remaining + time.Minute - 1) / time.Minute)
-		body := strings.NewReplacer(append(said,
-			"{code}", code, "{site}", site, "{minutes}", strconv.Itoa(minutes), "{domain}", domain)...).Replace(text)
-		if domain != "" {
-			body += "\n\n@" + domain + " #" + code
-		}
-		return body
+		return write(text, site, domain, code, minutesOf(remaining), said...)
 	}
 }

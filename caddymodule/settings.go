@@ -126,5 +126,6 @@ func (h *Handler) warn() {
 	warn(h.Code.Length < advisedCodeLength, "code", "use at least 6 characters", "NIST SP 800-63B-4, 3.1.3.2")
 	warn(time.Duration(h.TTL) < advisedTTL, "ttl", "visitors need at least 3m to find their phone", "OWASP MFA cheat sheet; NIST SP 800-63B-4, 3.1.3.2")
 	warn(time.Duration(h.Idle) > advisedIdle, "idle", "ask again after at most 1h without a request", "NIST SP 800-63B-4, 2.2.3")
+	h.warnOfSegments()
 	warn(time.Duration(h.MaxAge) > advisedAge, "max_age", "ask again after at most 24h", "NIST SP 800-63B-4, 2.2.3")
 }

@@ -50,7 +50,9 @@ func (d *delivery) insist(ctx context.Context, m Message) (Receipt, error) {
 	steps.InitialInterval, steps.MaxInterval = 500*time.Millisecond, 4*time.Second
 	var failed error
 	receipt, _ := backoff.Retry(ctx, func() (r Receipt, err error) {
-		r, failed = d.send(ctx, m)
+		// Who stops wants to follow no longer; a hand-over that has begun is finished, or
+		// the message would be lost, or worse, nobody could tell whether it is.
+		r, failed = d.send(context.WithoutCancel(ctx), m)
 		return r, retryable(failed, wait)
 	}, backoff.WithBackOff(steps), backoff.WithMaxElapsedTime(wait))
 	return receipt, failed

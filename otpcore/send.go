@@ -219,7 +219,7 @@ func (d *delivery) run(ctx context.Context) {
 		err = d.s.Sender.Deliver(ctx, Message{To: d.r.Subject.Number, Text: text, Expires: expires},
 			func() error { return d.again(ctx) }, func(rep Report) { d.report(ctx, rep) })
 	}
-	if err != nil && d.last.Delivery != Failed && d.last.Delivery < Sent {
+	if err != nil && ctx.Err() == nil && d.last.Delivery != Failed && d.last.Delivery < Sent {
 		end := Failed
 		if ctx.Err() != nil {
 			end = Unknown // it was only not followed to its end: a phone may still send it

@@ -23,7 +23,8 @@ type Report struct {
 
 // Sender hands messages to phones.
 type Sender interface {
-	// Deliver returns when the message has come to its end, expired or ctx ended.
+	// Deliver returns when the message has come to its end or expired. When ctx ends
+	// it finishes handing over, which takes seconds, and follows no longer.
 	// It calls report for each change, in order and from one goroutine, and asks
 	// again before it hands the same text over once more: an error from again ends the delivery.
 	Deliver(ctx context.Context, m Message, again func() error, report func(Report)) error
@@ -75,8 +76,10 @@ func (w *Workers) run(f func(context.Context)) {
 // Pending is how many messages are on their way.
 func (w *Workers) Pending() int { return len(w.slots) }
 
-// Close lets what is on its way go on until ctx ends, then ends it.
+// Close lets what is being handed over be finished, follows nothing any longer, and
+// returns when all is done or ctx ends.
 func (w *Workers) Close(ctx context.Context) {
+	w.end()
 	done := make(chan struct{})
 	go func() {
 		w.mu.Lock()
@@ -88,6 +91,4 @@ func (w *Workers) Close(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
-	w.end()
-	<-done
 }

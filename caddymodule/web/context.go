@@ -208,7 +208,7 @@ func wholeUnits(d, unit time.Duration) int {
 // nothing can be sent.
 func (c *Context) HelpdeskField() bool {
 	switch c.State {
-	case SendLimited, NoPhone, DeliveryFailed, Unavailable:
+	case SendLimited, DeliveryFailed, Unavailable:
 		return c.VerifyURL != ""
 	case Offer: // it was tried without a challenge, and was wrong
 		return c.Error == "code-wrong"
