@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -77,6 +76,20 @@ func (s *tokenShard) keep(token string, held *otpcore.Verification, now time.Tim
 	if len(s.young) >= maxTokens || now.Sub(s.since) > tokenGeneration {
 		s.young, s.old, s.since = make(map[string]*otpcore.Verification), s.young, now
 	}
-	// The token is a part of the request's header, which would be kept with it.
-	s.young[strings.Clone(token)] = held
+	token, held = inOnePiece(token, held)
+	s.young[token] = held
+}
+
+// inOnePiece copies what is remembered of a token into one string. The parts would keep the
+// request's header and its credentials in memory, and a request waits for memory once instead of five times.
+func inOnePiece(token string, read *otpcore.Verification) (string, *otpcore.Verification) {
+	held := *read
+	rest := token + held.Site + held.User + string(held.Number)
+	cut := func(length int) (part string) {
+		part, rest = rest[:length], rest[length:]
+		return part
+	}
+	token = cut(len(token))
+	held.Site, held.User, held.Number = cut(len(held.Site)), cut(len(held.User)), otpcore.Number(rest)
+	return token, &held
 }

@@ -47,8 +47,12 @@ func TestRememberedTokenIsStillOneUsersOfOneSite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := seen.read(ring, token, "site.example.com", "alice", now); err != nil || again != first {
-		t.Errorf("read again: %p, %v; want %p from memory", again, err, first)
+	again, err := seen.read(ring, token, "site.example.com", "alice", now)
+	if err != nil || *again != *first {
+		t.Errorf("read again: %v, %v; want %v", again, err, first)
+	}
+	if third, err := seen.read(ring, token, "site.example.com", "alice", now); err != nil || third != again {
+		t.Errorf("read a third time: %p, %v; want %p from memory", third, err, again)
 	}
 	for _, other := range [][2]string{{"site.example.com", "bob"}, {"other.example.com", "alice"}, {"", ""}} {
 		if _, err := seen.read(ring, token, other[0], other[1], now); !errors.Is(err, otpcore.ErrToken) {

@@ -11,7 +11,7 @@ import (
 // number is welcome and belongs into the table.
 func TestGateAllocates(t *testing.T) {
 	s := start(t, 1, routes.NoOp, routes.Gate)
-	good := routes.Cookie + "=" + s.token("alice", "+447700900123")
+	good := s.token("alice", "+447700900123")
 	noOp := least(s.visit(routes.NoOp, "alice", good), t, 200)
 	for _, test := range []struct {
 		name    string
@@ -24,7 +24,7 @@ func TestGateAllocates(t *testing.T) {
 		{"verified, other cookies after", []string{good, "theme=dark"}, 200, 2},
 		{"verified, other cookies around", []string{"theme=dark", good, "session=1"}, 200, 3},
 		{"refused", nil, 403, 7},
-		{"forged", []string{forged(good)}, 403, 7},
+		{"forged", []string{routes.Forge(good)}, 403, 7},
 	} {
 		if got := least(s.visit(routes.Gate, "alice", test.cookies...), t, test.status) - noOp; got != test.want {
 			t.Errorf("%s: %v allocations over a handler that does nothing, want %v", test.name, got, test.want)

@@ -4,12 +4,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -20,21 +18,23 @@ import (
 	_ "github.com/caddy-sms-otp/caddy-sms-otp/caddymodule"
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 	"github.com/caddy-sms-otp/caddy-sms-otp/test/bench/routes"
-	"github.com/caddy-sms-otp/caddy-sms-otp/test/harness"
 )
 
 // site is Caddy with routes, asked without a network: what is left is what its handlers cost.
 type site struct {
 	tb      testing.TB
 	servers map[string]*caddyhttp.Server
-	codes   sync.Map // number -> code
+	keys    *otpcore.Keyring
 }
 
 // start runs the routes, for the users u0 to u(n-1) beside alice, until the test ends.
 func start(tb testing.TB, users int, names ...string) *site {
 	tb.Helper()
-	s := &site{tb: tb, servers: map[string]*caddyhttp.Server{}}
-	routes.Texts = func(m otpcore.Message) { s.codes.Store(string(m.To), harness.CodeIn(m.Text)) }
+	keys, err := routes.Keys()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &site{tb: tb, servers: map[string]*caddyhttp.Server{}, keys: keys}
 	config := routes.Site{Dir: tb.TempDir(), Upstream: "127.0.0.1:9", Ports: map[string]int{}}
 	for _, name := range names {
 		config.Ports[name] = freePort(tb)
@@ -77,51 +77,14 @@ func freePort(tb testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// do asks a route as a program does, and wants the given status.
-func (s *site) do(route string, r *http.Request, status int) *httptest.ResponseRecorder {
+// token is the cookie of a user who is in.
+func (s *site) token(user string, number otpcore.Number) string {
 	s.tb.Helper()
-	w := httptest.NewRecorder()
-	s.servers[route].ServeHTTP(w, r)
-	if w.Code != status {
-		s.tb.Fatalf("%s %s: %d %s, want %d", r.Method, r.URL, w.Code, w.Body, status)
+	cookie, err := routes.Token(s.keys, "localhost", user, number)
+	if err != nil {
+		s.tb.Fatal(err)
 	}
-	return w
-}
-
-func request(method, target, user, body string) *http.Request {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
-	r.Host = "localhost"
-	r.Header.Set("X-User", user)
-	r.Header.Set("Accept", "application/json")
-	if body != "" {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	return r
-}
-
-// token takes a user all the way in and returns his cookie's value.
-func (s *site) token(user, number string) string {
-	s.tb.Helper()
-	w := s.do(routes.Gate, request("POST", "/?sms_otp=send", user, ""), http.StatusAccepted)
-	verify := request("POST", "/?sms_otp=verify", user, url.Values{"code": {s.code(number)}}.Encode())
-	for _, c := range w.Result().Cookies() {
-		verify.AddCookie(c)
-	}
-	for _, c := range s.do(routes.Gate, verify, http.StatusOK).Result().Cookies() {
-		if c.Name == routes.Cookie {
-			return c.Value
-		}
-	}
-	s.tb.Fatal("no cookie came with the verification")
-	return ""
-}
-
-func (s *site) code(number string) string {
-	for {
-		if code, ok := s.codes.Load(number); ok {
-			return code.(string)
-		}
-	}
+	return cookie
 }
 
 // A visit is one request that can be made over and over: a gate takes its cookie out each time.
@@ -133,8 +96,10 @@ type visit struct {
 }
 
 func (s *site) visit(route, user string, cookies ...string) *visit {
-	v := &visit{server: s.servers[route], r: request("GET", "/", user, ""), w: discard{header: http.Header{}}}
-	v.r.Body = http.NoBody
+	v := &visit{server: s.servers[route], r: httptest.NewRequest("GET", "/", http.NoBody), w: discard{header: http.Header{}}}
+	v.r.Host = "localhost"
+	v.r.Header.Set("X-User", user)
+	v.r.Header.Set("Accept", "application/json")
 	if route == routes.BasicAuth || route == routes.BasicAuthGate {
 		v.r.SetBasicAuth("alice", routes.Password)
 	}

@@ -3,8 +3,12 @@
 package routes
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 )
 
 // The routes.
@@ -63,6 +67,7 @@ func (s Site) Caddyfile() string {
 	}
 	sms_otp {
 		gateway bench
+		key %[2]s
 		phonebook file %[1]s/phones.csv
 		store memory {
 			capacity 1000000
@@ -72,7 +77,7 @@ func (s Site) Caddyfile() string {
 		}
 	}
 }
-`, s.Dir)
+`, s.Dir, base64.StdEncoding.EncodeToString(key))
 	blocks := s.blocks()
 	for name, port := range s.Ports {
 		if s.TLS {
@@ -85,13 +90,42 @@ func (s Site) Caddyfile() string {
 	return b.String()
 }
 
+// key signs the gate's tokens, so that a hundred thousand of them can be had without as many messages.
+var key = []byte("the key of all benchmarks, 32 bytes")
+
+// Keys are those of the routes.
+func Keys() (*otpcore.Keyring, error) { return otpcore.NewKeyring(key) }
+
+// Token is the cookie, name and value, of a user who has just proven his number at the site.
+func Token(keys *otpcore.Keyring, site, user string, number otpcore.Number) (string, error) {
+	now := time.Now()
+	token, err := keys.Issue(&otpcore.Verification{
+		ID: otpcore.NewID(), Site: site, User: user, Number: number, FirstFactor: true,
+		VerifiedAt: now, ActiveAt: now, ExpiresAt: now.Add(time.Hour),
+	})
+	return Cookie + "=" + token, err
+}
+
+// Forge changes one letter of a cookie's signature.
+func Forge(cookie string) string {
+	at := len(cookie) - 20
+	other := "A"
+	if cookie[at] == 'A' {
+		other = "B"
+	}
+	return cookie[:at] + other + cookie[at+1:]
+}
+
+// Number is that of user i, see [Phonebook].
+func Number(i int) otpcore.Number { return otpcore.Number(fmt.Sprintf("+4477009%06d", i)) }
+
 // Phonebook gives alice and n users, u0, u1 and so on, a number each. The range that is
 // reserved for examples is too small for them: the others are one digit too long to be anybody's.
 func Phonebook(n int) string {
 	var b strings.Builder
 	b.WriteString("user,phone\nalice,+447700900123\n")
 	for i := range n {
-		fmt.Fprintf(&b, "u%d,+4477009%06d\n", i, i)
+		fmt.Fprintf(&b, "u%d,%s\n", i, Number(i))
 	}
 	return b.String()
 }
