@@ -79,6 +79,21 @@ func (o object) id(key string) string {
 	return ""
 }
 
+// name is a whole number, or a string that can be one's name for something.
+func (o object) name(key string) string {
+	s := o.text(key)
+	if raw := bytes.TrimSpace(o[key]); len(raw) > 0 && raw[0] != '"' {
+		if n, ok := o.integer(key); ok && n > 0 {
+			return strconv.FormatInt(n, 10)
+		}
+		return ""
+	}
+	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return ""
+	}
+	return s
+}
+
 // saidIn is the gateway's own explanation in an answer that may be anything.
 func saidIn(body []byte) string {
 	o, err := parseObject(body)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -236,8 +237,17 @@ func (r rank) before(o rank) bool {
 	return !r.roomy && r.left > o.left
 }
 
-// newMark is a customer id. Their column may be a signed 32-bit number, so no more bits are used.
-func newMark() int64 { return rand.Int64N(1<<31-1) + 1 }
+// Customer ids are counted from a random start: random ones would soon meet by
+// chance, since their column may be a signed 32-bit number and no more bits are used.
+const maxMark = 1<<31 - 1
+
+var lastMark = func() *atomic.Int64 {
+	var n atomic.Int64
+	n.Store(rand.Int64N(maxMark))
+	return &n
+}()
+
+func newMark() int64 { return lastMark.Add(1)%maxMark + 1 }
 
 func (f *Fleet) tokenRefused(now time.Time) error {
 	f.mu.Lock()

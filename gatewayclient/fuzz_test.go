@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,6 +41,7 @@ func FuzzAnswers(f *testing.F) {
 		`{"error":0,"smss":{"22074698":{"id":1,"customerid":null,"status":1,"deviceid":260}},"count":6}`, `{"error":0,"smss":[],"device":[]}`,
 		`{"success":true,"message_id":17}`, `{"data":{"id":"abc"},"messages":[{"sms_id":1}]}`, `{"error":{"message":"TOKEN"}}`,
 		`[]`, `{}`, `null`, ``, `<html>TOKEN`, "\ufeff{}", `{"error":`, `{"error":-0,"sms_id":9223372036854775808}`, `{"error":0.5}`,
+		"{\"\x82\":-0,\"sms_id\":9223372E36854775808}", `{"error":0e7,"sms_id":1e3}`,
 	} {
 		f.Add(200, "application/json", "", []byte(body))
 		f.Add(500, "text/html", "https://TOKEN.example.com/?t=TOKEN", []byte(body))
@@ -93,21 +95,36 @@ func checkAnswer(t *testing.T, err error) {
 // plainSuccess is the least that a success needs, read in another way than the client does.
 func plainSuccess(api string, a answers) bool {
 	var o map[string]any
-	if a.status >= 300 || json.Unmarshal(bytes.TrimPrefix(bytes.TrimSpace(a.body), []byte("\ufeff")), &o) != nil || o == nil {
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(bytes.TrimSpace(a.body), []byte("\ufeff"))))
+	d.UseNumber()
+	if a.status >= 300 || d.Decode(&o) != nil || o == nil {
 		return false
 	}
 	if api == "v1" {
-		bad := o["success"] == false || o["error"] == true || o["error"] == "1" || o["error"] == 1.0
+		bad := o["success"] == false || o["error"] == true || o["error"] == "1" || o["error"] == json.Number("1")
 		return !bad && o["status"] != "error" && o["status"] != "failed"
 	}
-	switch o["error"] {
-	case 0.0, "0", false, "false":
-	default:
-		if s, ok := o["error"].(string); !ok || strings.Trim(s, " +-0.eE") != "" {
+	zero := func(s string) bool {
+		n, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+		return s == "false" || (err == nil && n == 0)
+	}
+	switch e := o["error"].(type) {
+	case json.Number:
+		if !zero(e.String()) {
 			return false
 		}
+	case string:
+		if !zero(e) {
+			return false
+		}
+	case bool:
+		if e {
+			return false
+		}
+	default:
+		return false
 	}
-	_, number := o["sms_id"].(float64)
+	_, number := o["sms_id"].(json.Number)
 	_, words := o["sms_id"].(string)
 	return number || words || o["sms_id"] == true
 }

@@ -3,6 +3,7 @@ package gatewayclient
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -134,7 +135,7 @@ func (f *Fleet) find(ctx context.Context, h *handOver) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, m := range found {
+	for _, m := range slices.Backward(found) { // the newest first
 		if m.Device == h.device.ID || m.Device == "" {
 			h.id = m.ID
 			f.ledger.accepted(h.device.DeviceConfig, h.mark, m.ID)

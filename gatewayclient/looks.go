@@ -3,8 +3,6 @@ package gatewayclient
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -102,14 +100,14 @@ func whileAsked(asked []*look) (context.Context, context.CancelFunc) {
 // list answers what one list of the account's messages holds, and returns the rest.
 func (l *looks) list(ctx context.Context, asked []*look) (rest []*look) {
 	now := time.Now()
-	young := make(map[string]*look, len(asked))
+	young := make(map[string][]*look, len(asked))
 	oldest := now
 	for _, q := range asked {
 		if now.Sub(q.since) > listAge {
 			rest = append(rest, q)
 			continue
 		}
-		young[q.id] = q
+		young[q.id] = append(young[q.id], q)
 		if q.since.Before(oldest) {
 			oldest = q.since
 		}
@@ -117,22 +115,26 @@ func (l *looks) list(ctx context.Context, asked []*look) (rest []*look) {
 	if len(young) < listFrom {
 		return asked
 	}
+	listed := len(young)
 	found, err := l.client.since(ctx, oldest.Add(-clockDistance))
 	l.slowDown(err)
 	for _, m := range found {
-		if q := young[m.ID]; q != nil {
+		for _, q := range young[m.ID] {
 			q.code = m.Code
 			close(q.answer)
-			delete(young, m.ID)
 		}
+		delete(young, m.ID)
 	}
 	// A list that fails or lacks most of what was asked for costs more than it saves.
-	if err != nil || 2*len(young) > len(asked)-len(rest) {
+	if err != nil || 2*len(young) > listed {
 		l.mu.Lock()
 		l.noListTo = now.Add(listRest)
 		l.mu.Unlock()
 	}
-	return slices.AppendSeq(rest, maps.Values(young))
+	for _, missing := range young {
+		rest = append(rest, missing...)
+	}
+	return rest
 }
 
 // slowDown keeps to what the gateway said about too many calls.

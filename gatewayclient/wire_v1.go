@@ -50,7 +50,7 @@ func (v v1) receipt(r *request, body []byte) (Receipt, error) {
 	}
 	for _, p := range places {
 		for _, key := range []string{"sms_id", "message_id", "id"} {
-			if id := p.text(key); id != "" && len(id) <= 64 {
+			if id := p.name(key); id != "" {
 				return Receipt{ID: id}, nil
 			}
 		}
