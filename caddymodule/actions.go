@@ -46,7 +46,7 @@ func (v *visit) challengeID() (otpcore.ID, error) {
 		return res.ID, err
 	}
 	// Not this visitor's own: the rules decide, and may charge for it.
-	if ids := v.h.challengeIDs(v.r); len(ids) > 0 {
+	if ids := v.challengeIDs(); len(ids) > 0 {
 		return ids[0], nil
 	}
 	return otpcore.ID{}, nil
@@ -202,7 +202,7 @@ func (v *visit) status() error {
 
 // logout ends every verification that the browser shows, at once and everywhere.
 func (v *visit) logout() error {
-	for _, token := range cookieValues(v.r, v.h.Cookie.Name) {
+	for _, token := range cookieValues(v.received, v.h.Cookie.Name) {
 		if held, err := v.svc.Keys.Read(token, v.site, v.subject.User); err == nil {
 			v.svc.Revocations.End(held.ID, v.h.app.lastExpiry(held), v.now)
 		}

@@ -94,7 +94,7 @@ func (v *visit) transactionName() string {
 // and notes what the next one would be called. Its id follows from the browser, the request and
 // a count, so that two transactions in two tabs have two challenges and a reload finds its own.
 func (v *visit) transaction() (res otpcore.Result, held bool, err error) {
-	if ids := v.h.challengeIDs(v.r); len(ids) > 0 {
+	if ids := v.challengeIDs(); len(ids) > 0 {
 		v.browser = ids[0]
 	} else {
 		v.browser = otpcore.NewID()

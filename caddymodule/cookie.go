@@ -16,15 +16,15 @@ const (
 	maxCopies = 4
 )
 
-// cookieValues returns up to maxCopies values that the request has for a
+// cookieValues returns up to maxCopies values that a request's header lines have for a
 // cookie. It reads the header itself: net/http would parse every cookie of the site into a list.
-func cookieValues(r *http.Request, name string) []string {
+func cookieValues(lines []string, name string) []string {
 	// Small enough to be inlined: the list then stands on the caller's stack.
-	return appendCookieValues(make([]string, 0, maxCopies), r, name)
+	return appendCookieValues(make([]string, 0, maxCopies), lines, name)
 }
 
-func appendCookieValues(values []string, r *http.Request, name string) []string {
-	for _, line := range r.Header["Cookie"] {
+func appendCookieValues(values, lines []string, name string) []string {
+	for _, line := range lines {
 		for line != "" && len(values) < maxCopies {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
@@ -95,8 +95,8 @@ func (h *Handler) challengeCookie() string { return h.Cookie.Name + "-challenge"
 func (h *Handler) deviceCookie() string { return h.Cookie.Name + "-device" }
 
 // challengeIDs are the challenges that the request may belong to.
-func (h *Handler) challengeIDs(r *http.Request) (ids []otpcore.ID) {
-	for _, value := range cookieValues(r, h.challengeCookie()) {
+func (v *visit) challengeIDs() (ids []otpcore.ID) {
+	for _, value := range cookieValues(v.received, v.h.challengeCookie()) {
 		if id, ok := otpcore.ParseID(value); ok {
 			ids = append(ids, id)
 		}

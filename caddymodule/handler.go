@@ -155,6 +155,7 @@ func (h *Handler) setDefaults() {
 // user, whose number came from this route's own kind of source, fresh and not revoked.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v := visit{h: h, w: w, r: r, next: next, url: originalURL(r), now: time.Now()}
+	v.atOuterGate()
 	act, err := actionOf(v.url.RawQuery)
 	if err != nil {
 		gate.refused.Inc()
@@ -187,6 +188,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 }
 
+// outerGate is the variable of a request by which a gate behind another one knows of that.
+const outerGate = "sms_otp_gate"
+
+// atOuterGate takes over what a gate before this one has taken out of the request. A site
+// and a stricter part of it may each have their gate.
+func (v *visit) atOuterGate() {
+	v.received = v.r.Header["Cookie"]
+	if v.outer, _ = caddyhttp.GetVar(v.r.Context(), outerGate).(*visit); v.outer != nil {
+		v.received = v.outer.received
+	}
+}
+
+// String says nothing: as a variable of the request a visit could be put into a log.
+func (*visit) String() string { return "" }
+
 // visit is one request to a protected route.
 type visit struct {
 	h    *Handler
@@ -208,6 +224,8 @@ type visit struct {
 	trusted  bool                  // held is the trust in this browser, and no session
 	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
 	live     bool                  // held is not
+	received []string              // the header lines with the browser's cookies, ours included
+	outer    *visit                // the same request at a gate before this one, if there was one
 	cookies  [1]string             // what is left of the browser's for the upstream
 }
 
@@ -265,7 +283,7 @@ func (v *visit) findNumber(repl *caddy.Replacer) *problem {
 // no longer fresh opens nothing, but tells a browser that the owner used before
 // from one that never was in.
 func (v *visit) readTokens() {
-	for _, token := range cookieValues(v.r, v.h.Cookie.Name) {
+	for _, token := range cookieValues(v.received, v.h.Cookie.Name) {
 		held, err := v.h.app.tokens.read(v.svc.Keys, token, v.site, v.subject.User, v.now)
 		if err != nil || v.svc.Revocations.Revoked(held) {
 			continue
@@ -311,6 +329,7 @@ func (v *visit) pass() error {
 // the upstream may want to know.
 func (v *visit) hand() error {
 	stripCookies(v.r, v.cookies[:0], v.h.own)
+	caddyhttp.SetVar(v.r.Context(), outerGate, v)
 	v.r.Header.Del(confirmHeader)
 	v.provide()
 	return v.next.ServeHTTP(v.w, v.r)
@@ -352,7 +371,7 @@ func (v *visit) current() (res otpcore.Result, held bool, err error) {
 	if v.h.Confirm {
 		return v.transaction()
 	}
-	ids := v.h.challengeIDs(v.r)
+	ids := v.challengeIDs()
 	for _, id := range ids {
 		res, err = v.svc.Status(v.r.Context(), id, v.request())
 		if err != nil || res.ID != (otpcore.ID{}) {

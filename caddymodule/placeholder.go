@@ -37,7 +37,7 @@ var provided = [...]string{"http.sms_otp.user", "http.sms_otp.phone", "http.sms_
 // provide lets handlers behind the gate ask who came through.
 func (v *visit) provide() {
 	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if _, outer := repl.Get(provided[0]); outer {
+	if v.outer != nil {
 		// Of two gates the inner one has the last word. Caddy asks what was mapped first
 		// first, but what was set before all that.
 		for _, key := range provided {

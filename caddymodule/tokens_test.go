@@ -148,7 +148,7 @@ func FuzzNoCookieOfOursIsLeft(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		r := &http.Request{Header: http.Header{"Cookie": {line}}}
 		stripCookies(r, nil, []string{"t"})
-		if left := cookieValues(r, "t"); len(left) > 0 {
+		if left := cookieValues(r.Header["Cookie"], "t"); len(left) > 0 {
 			t.Errorf("%q: %q is left", line, left)
 		}
 		for _, c := range r.CookiesNamed("t") {

@@ -31,7 +31,7 @@ func (v *visit) readDevice() error {
 	if v.h.TrustDevice == 0 || v.open() {
 		return nil
 	}
-	for _, token := range cookieValues(v.r, v.h.deviceCookie()) {
+	for _, token := range cookieValues(v.received, v.h.deviceCookie()) {
 		held, renewed, err := v.svc.Device(v.r.Context(), token, v.site, v.subject.User)
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func (v *visit) readDevice() error {
 
 // forgetDevices ends the trust in this browser.
 func (v *visit) forgetDevices() error {
-	for _, token := range cookieValues(v.r, v.h.deviceCookie()) {
+	for _, token := range cookieValues(v.received, v.h.deviceCookie()) {
 		if err := v.svc.ForgetDevice(v.r.Context(), token, v.site, v.subject.User); err != nil {
 			return err
 		}
