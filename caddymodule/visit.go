@@ -1,0 +1,206 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// outerGate is the variable of a request by which a gate behind another one knows of that.
+const outerGate = "sms_otp_gate"
+
+// atOuterGate takes over what a gate before this one has taken out of the request. A site
+// and a stricter part of it may each have their gate.
+func (v *visit) atOuterGate() {
+	v.received = v.r.Header["Cookie"]
+	if v.outer, _ = caddyhttp.GetVar(v.r.Context(), outerGate).(*visit); v.outer != nil {
+		v.received = v.outer.received
+	}
+}
+
+// String says nothing: as a variable of the request a visit could be put into a log.
+func (*visit) String() string { return "" }
+
+// visit is one request to a protected route.
+type visit struct {
+	h    *Handler
+	w    http.ResponseWriter
+	r    *http.Request
+	next caddyhttp.Handler
+	url  *url.URL // as the visitor asked for it
+	now  time.Time
+
+	svc      *otpcore.Service
+	user     string // as the first factor names it
+	site     string
+	language string // as the phonebook says
+	subject  otpcore.Subject
+	typed    string                // the number as typed, where one is asked for
+	kept     *keptRequest          // what waits for the code, if anything does
+	browser  otpcore.ID            // of confirm: the browser that all of its transactions belong to
+	newID    otpcore.ID            // of confirm: what the next challenge is called
+	trusted  bool                  // held is the trust in this browser, and no session
+	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
+	live     bool                  // held is not
+	received []string              // the header lines with the browser's cookies, ours included
+	outer    *visit                // the same request at a gate before this one, if there was one
+	cookies  [1]string             // what is left of the browser's for the upstream
+}
+
+// identify finds out who must prove to hold which phone. Whatever is missing refuses.
+func (v *visit) identify() *problem {
+	svc, err := v.h.app.service()
+	if err != nil {
+		v.h.complain("the key is not available; nobody gets in", "key", zap.Error(err))
+		return &problemUnavailable
+	}
+	v.svc = svc
+	v.site = v.h.Cookie.Domain
+	if v.site == "" {
+		v.site = siteOf(v.r)
+	}
+	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	v.user = v.h.userOf(repl)
+	if v.h.AskPhone != nil {
+		v.subject = v.asked()
+		return nil
+	}
+	if v.user == "" {
+		v.h.complain("there is no user to ask for a code: "+v.h.User+" is empty. Put a first factor such as basic_auth before sms_otp, or name with user the placeholder that it sets", "no user")
+		return &problemNoUser
+	}
+	v.subject = otpcore.Subject{User: otpcore.CanonicalUser(v.user), Source: otpcore.Directory, FirstFactor: true}
+	return v.findNumber(repl)
+}
+
+func (v *visit) findNumber(repl *caddy.Replacer) *problem {
+	if v.h.Phone != "" {
+		written, err := repl.ReplaceOrErr(v.h.Phone, true, true)
+		if err == nil {
+			v.subject.Number, err = otpcore.ParseNumber(written)
+		}
+		if err != nil {
+			v.h.log.Warn("no phone number for a user", zap.String("placeholder", v.h.Phone))
+			return &problemNoPhone
+		}
+	} else {
+		entry, ok := v.h.Phonebook.lookup(v.subject.User)
+		if !ok {
+			return &problemNoPhone
+		}
+		v.subject.Number, v.language = entry.number, entry.language
+	}
+	if !v.h.app.mayText(v.subject.Number, v.h.Phonebook) {
+		v.h.complain("a number is outside the allowed countries; add its calling code to countries", "country", zap.Int("calling_code", v.subject.Number.CallingCode()))
+		return &problemNoPhone
+	}
+	return nil
+}
+
+// readTokens looks for a verification of this user among the cookies. One that is
+// no longer fresh opens nothing, but tells a browser that the owner used before
+// from one that never was in.
+func (v *visit) readTokens() {
+	for _, token := range cookieValues(v.received, v.h.Cookie.Name) {
+		held, err := v.h.app.tokens.read(v.svc.Keys, token, v.site, v.subject.User, v.now)
+		if err != nil || v.svc.Revocations.Revoked(held) {
+			continue
+		}
+		if v.live = v.fresh(held); v.live || v.held == nil {
+			v.held = held
+		}
+		if v.live {
+			break
+		}
+	}
+	if v.held != nil {
+		v.subject.Known = v.held
+	}
+}
+
+func (v *visit) fresh(held *otpcore.Verification) bool {
+	return held.Source == v.subject.Source && v.accepts(held.Number) &&
+		held.Fresh(v.now, time.Duration(v.h.MaxAge), time.Duration(v.h.Idle))
+}
+
+// accepts tells whether a number that was proven counts here and now.
+func (v *visit) accepts(n otpcore.Number) bool {
+	if v.h.AskPhone != nil {
+		return v.provable(n)
+	}
+	return n == v.subject.Number
+}
+
+func (v *visit) open() bool { return v.trusted || v.live }
+
+// pass hands the request of a verified visitor on.
+func (v *visit) pass() error {
+	if since := v.now.Sub(v.held.ActiveAt); !v.trusted && since >= time.Duration(v.h.Idle)/10 {
+		if err := v.issue(*v.held, v.now); err != nil {
+			return caddyhttp.Error(http.StatusInternalServerError, err)
+		}
+	}
+	return v.hand()
+}
+
+// hand gives the request to the next handler, without our cookies and with what
+// the upstream may want to know.
+func (v *visit) hand() error {
+	stripCookies(v.r, v.cookies[:0], v.h.own)
+	caddyhttp.SetVar(v.r.Context(), outerGate, v)
+	v.r.Header.Del(confirmHeader)
+	v.provide()
+	return v.next.ServeHTTP(v.w, v.r)
+}
+
+// issue gives the browser a token of the verification, in use at active.
+func (v *visit) issue(of otpcore.Verification, active time.Time) error {
+	of.ActiveAt = active
+	of.ExpiresAt = v.h.app.expiry(of.VerifiedAt, active)
+	token, err := v.svc.Keys.Issue(&of)
+	if err != nil {
+		return fmt.Errorf("issuing token: %w", err)
+	}
+	setCookie(v.w, v.h.Cookie.Name, token, v.h.Cookie.Domain, 0)
+	return nil
+}
+
+// request is what the rules are asked about.
+func (v *visit) request() otpcore.Request {
+	r := otpcore.Request{
+		Subject: v.subject, Site: v.site, Seen: -1, Pass: true,
+		Length: v.h.Code.Length, Alphabet: v.h.alphabet, TTL: time.Duration(v.h.TTL),
+		Compose: v.compose(),
+	}
+	if v.h.AskPhone != nil {
+		r.Provable, r.Blind = v.provable, !v.h.AskPhone.Any
+	}
+	if v.h.Confirm {
+		r.Pass = false
+		if v.kept != nil {
+			r.Binding, r.ID = v.kept.binding(), v.newID
+		}
+	}
+	return r
+}
+
+// current returns this browser's challenge. Held tells whether it has one at all, be it over or lost.
+func (v *visit) current() (res otpcore.Result, held bool, err error) {
+	if v.h.Confirm {
+		return v.transaction()
+	}
+	ids := v.challengeIDs()
+	for _, id := range ids {
+		res, err = v.svc.Status(v.r.Context(), id, v.request())
+		if err != nil || res.ID != (otpcore.ID{}) {
+			return res, true, err
+		}
+	}
+	return otpcore.Result{}, len(ids) > 0, nil
+}
