@@ -12,21 +12,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// outerGate is the variable of a request by which a gate behind another one knows of that.
-const outerGate = "sms_otp_gate"
-
-// atOuterGate takes over what a gate before this one has taken out of the request. A site
-// and a stricter part of it may each have their gate.
-func (v *visit) atOuterGate() {
-	v.received = v.r.Header["Cookie"]
-	if v.outer, _ = caddyhttp.GetVar(v.r.Context(), outerGate).(*visit); v.outer != nil {
-		v.received = v.outer.received
-	}
-}
-
-// String says nothing: as a variable of the request a visit could be put into a log.
-func (*visit) String() string { return "" }
-
 // visit is one request to a protected route.
 type visit struct {
 	h    *Handler
@@ -52,6 +37,21 @@ type visit struct {
 	outer    *visit                // the same request at a gate before this one, if there was one
 	cookies  [1]string             // what is left of the browser's for the upstream
 }
+
+// outerGate is the variable of a request by which a gate behind another one knows of that.
+const outerGate = "sms_otp_gate"
+
+// atOuterGate takes over what a gate before this one has taken out of the request. A site
+// and a stricter part of it may each have their gate.
+func (v *visit) atOuterGate() {
+	v.received = v.r.Header["Cookie"]
+	if v.outer, _ = caddyhttp.GetVar(v.r.Context(), outerGate).(*visit); v.outer != nil {
+		v.received = v.outer.received
+	}
+}
+
+// String says nothing: as a variable of the request a visit could be put into a log.
+func (*visit) String() string { return "" }
 
 // identify finds out who must prove to hold which phone. Whatever is missing refuses.
 func (v *visit) identify() *problem {
