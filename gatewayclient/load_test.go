@@ -49,7 +49,7 @@ func TestEveryOneOfManyMessagesEndsAsTheGatewayHasIt(t *testing.T) {
 		b.Mend(gatewaytest.Fault{})
 		time.Sleep(time.Minute) // what still waits is sent late, and counts as well
 		compare(t, all, b.Messages())
-		checkLimits(t, b.Messages())
+		checkLimits(t, b.Messages(), crowdLimit, crowdPer)
 	})
 }
 
@@ -197,8 +197,9 @@ func (d *told) repeats(have []gatewaytest.Message, late bool) string {
 	return ""
 }
 
-// checkLimits slides each phone's window over what it sent.
-func checkLimits(t *testing.T, messages []gatewaytest.Message) {
+// checkLimits slides each phone's window over what it sent, and returns the
+// most that any of them sent in one.
+func checkLimits(t *testing.T, messages []gatewaytest.Message, limit int, per time.Duration) (peak int) {
 	t.Helper()
 	byDevice := map[int][]gatewaytest.Message{}
 	for _, m := range messages {
@@ -211,14 +212,47 @@ func checkLimits(t *testing.T, messages []gatewaytest.Message) {
 		slices.SortFunc(all, func(a, b gatewaytest.Message) int { return a.SentAt.Compare(b.SentAt) })
 		most, n, first := 0, 0, 0
 		for i := range all {
-			for n += all[i].Segments; all[i].SentAt.Sub(all[first].SentAt) >= crowdPer; first++ {
+			for n += all[i].Segments; all[i].SentAt.Sub(all[first].SentAt) >= per; first++ {
 				n -= all[first].Segments
 			}
 			most = max(most, n)
 		}
-		if most > crowdLimit {
-			t.Errorf("phone %d sent %d segments in %s, its limit is %d", id, most, crowdPer, crowdLimit)
+		if most > limit {
+			t.Errorf("phone %d sent %d segments in %s, its limit is %d", id, most, per, limit)
 		}
-		t.Logf("phone %d sent %d, at most %d in %s", id, len(all), most, crowdPer)
+		t.Logf("phone %d sent %d, at most %d in %s", id, len(all), most, per)
+		peak = max(peak, most)
 	}
+	return peak
+}
+
+func TestLimitHoldsAtThePhonesWhenMuchMoreIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, per = 20, 5 * time.Minute
+		ids := []string{"10401", "10402", "10403"}
+		var devices []gatewayclient.DeviceConfig
+		for _, id := range ids {
+			devices = append(devices, gatewayclient.DeviceConfig{ID: id, LimitN: limit, LimitPer: per})
+		}
+		b := newBench(t, "getdata", gatewaytest.Options{Seed: 3}, devices...)
+		b.Break(gatewaytest.Fault{Name: "lost-reply", Call: "addsms", Rate: .1})
+		b.Break(gatewaytest.Fault{Name: "late", Call: "addsms", Delay: 15_000, Rate: .05})
+		ctx, stop := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() { b.fleet.Run(ctx) })
+		running.Go(func() { sleepAndWake(ctx, b.Server, ids) })
+		all := make([]told, 600)
+		for i := range all {
+			time.Sleep(2 * time.Second)
+			running.Go(func() { all[i].deliver(b.fleet, crowdText(i)) })
+		}
+		time.Sleep(10 * time.Minute)
+		stop()
+		running.Wait()
+		b.Mend(gatewaytest.Fault{})
+		time.Sleep(time.Minute)
+		if peak := checkLimits(t, b.Messages(), limit, per); peak < limit-1 {
+			t.Errorf("at most %d were sent in %s, so the limit of %d was not put to the test", peak, per, limit)
+		}
+	})
 }
