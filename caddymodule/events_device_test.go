@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,10 +18,19 @@ import (
 // shelf is phones whose states a test decides.
 type shelf struct {
 	otpcore.Sender
+	mu     sync.Mutex
 	states []gatewayclient.DeviceState
 }
 
+func (s *shelf) set(first gatewayclient.DeviceState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.states[0] = first
+}
+
 func (s *shelf) Devices() (all []gatewayclient.DeviceView) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, state := range s.states {
 		all = append(all, gatewayclient.DeviceView{ID: string(rune('1' + i)), SIM: "0", State: state})
 	}
@@ -54,7 +64,7 @@ func TestDevicesAreToldOnceWhenTheyFailAndWhenTheyComeBack(t *testing.T) {
 		for _, state := range []gatewayclient.DeviceState{
 			gatewayclient.DeviceUsedUp, gatewayclient.DeviceResting, gatewayclient.DeviceOffline, gatewayclient.DeviceRefused, gatewayclient.DeviceUp,
 		} {
-			phones.states[0] = state
+			phones.set(state)
 			time.Sleep(2 * lookEvery)
 			synctest.Wait()
 		}
