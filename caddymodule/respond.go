@@ -121,7 +121,7 @@ func (v *visit) refuse(p problem, res otpcore.Result) error {
 	if p.state == web.NoPhone || p.state == web.NoUser || p.state == web.Unavailable {
 		body.Help = v.h.Help
 	}
-	if p.name == problemOf(otpcore.WrongCode).name && res.View != nil {
+	if res.View != nil {
 		body.AttemptsLeft = &res.View.AttemptsLeft
 	}
 	if p == problemConfirm && v.kept != nil {

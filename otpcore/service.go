@@ -290,6 +290,7 @@ func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (R
 			return Result{}, err
 		}
 		res.RetryAt = later(res.RetryAt, retryAt)
+		res.View.State = Locked // for this user, even where the challenge has attempts of its own
 	}
 	if outcome == Accepted {
 		res.Verification = s.verification(c, r)
