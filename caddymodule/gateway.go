@@ -157,7 +157,7 @@ var deliveries = map[gatewayclient.State]otpcore.Delivery{
 
 // Deliver implements [otpcore.Sender].
 func (s *fleetSender) Deliver(ctx context.Context, m otpcore.Message, again func() error, report func(otpcore.Report)) error {
-	return s.fleet.Deliver(ctx, gatewayclient.Text{To: string(m.To), Body: m.Text, Expires: m.Expires}, again,
+	return s.fleet.Deliver(ctx, gatewayclient.Text{To: string(m.To), Body: m.Text, Expires: m.Expires, Asked: m.Asked}, again,
 		func(p gatewayclient.Progress) {
 			report(otpcore.Report{Delivery: deliveries[p.State], Device: p.Device, Attempt: p.Attempt, Err: p.Err})
 		})

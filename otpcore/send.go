@@ -216,7 +216,7 @@ func (d *delivery) run(ctx context.Context) {
 		if !d.r.provable() {
 			return
 		}
-		err = d.s.Sender.Deliver(ctx, Message{To: d.r.Subject.Number, Text: text, Expires: expires},
+		err = d.s.Sender.Deliver(ctx, Message{To: d.r.Subject.Number, Text: text, Expires: expires, Asked: d.r.Subject.Source == Asked},
 			func() error { return d.again(ctx) }, func(rep Report) { d.report(ctx, rep) })
 	}
 	if err != nil && ctx.Err() == nil && d.last.Delivery != Failed && d.last.Delivery < Sent {

@@ -11,6 +11,7 @@ type Message struct {
 	To      Number
 	Text    string    // holds the code: never logged
 	Expires time.Time // nothing is handed over after it
+	Asked   bool      // the visitor typed the number: such messages get a share of each device only
 }
 
 // Report is how far a message has come.

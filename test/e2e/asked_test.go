@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -175,4 +176,23 @@ func distance(a, b []time.Duration) (d float64) {
 		d = max(d, math.Abs(below(a)-below(b)))
 	}
 	return d
+}
+
+func TestTypedNumbersUseAQuarterOfADevicesLimit(t *testing.T) {
+	o := anyNumber()
+	o.Global += "\nlimits {\nip_starts 100 1h\n}"
+	s := harness.Start(t, o)
+	limited := strings.Replace(s.Caddyfile(), "limit 10000 1h", "limit 8 1h", 1)
+	if err := s.Load(limited); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		c := s.Client("")
+		if a := c.Call("send", ask("+4917139200"+strconv.Itoa(10+i))); a.Status != http.StatusAccepted && a.Status != http.StatusServiceUnavailable {
+			t.Errorf("send %d: %d %s", i, a.Status, a.Body)
+		}
+	}
+	if n := s.Messages(); n != 2 {
+		t.Errorf("%d messages to typed numbers from a phone that may send 8, want a quarter", n)
+	}
 }
