@@ -127,6 +127,9 @@ func (v *visit) verify() error {
 		return v.refuseWithChallenge(bodyProblem(err, problemOf(otpcore.Malformed)))
 	}
 	v.kept = v.keptIn(form)
+	if v.h.Confirm && v.kept == nil {
+		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
+	}
 	id, err := v.challengeID()
 	if err != nil {
 		return v.unavailable(err)
@@ -190,6 +193,12 @@ func (v *visit) refuseWithChallenge(p problem) error {
 }
 
 func (v *visit) status() error {
+	if v.r.Method == http.MethodPost {
+		// A program names the request that it confirms; without a body there is none.
+		if form, err := readFields(v.w, v.r); err == nil {
+			v.kept = v.keptIn(form)
+		}
+	}
 	res, _, err := v.current()
 	if err != nil {
 		return v.unavailable(err)

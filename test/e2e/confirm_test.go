@@ -262,3 +262,23 @@ func TestAFormOutlivesItsVerification(t *testing.T) {
 		t.Error("no session came of it")
 	}
 }
+
+func TestAConfirmedRouteTakesNoOtherCode(t *testing.T) {
+	o := pay()
+	o.Before += "sms_otp /account {\n}\n"
+	s := harness.Start(t, o)
+	c := s.Client("alice")
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
+	want(t, c.Do("POST", "/account?sms_otp=send", "", form), 202, "")
+	code := s.Code(1)
+	want(t, c.Do("POST", "/pay?sms_otp=verify", "code="+code, form), 403, "no-challenge")
+	want(t, c.Do("POST", "/pay?sms_otp=send", "", form), 403, "no-challenge")
+	handle, _ := want(t, c.Do("POST", "/pay", "amount=1&to=a", form), 403, "step-up-required").JSON()["request"].(string)
+	want(t, c.Do("POST", "/pay?sms_otp=verify", "code="+code+"&request="+handle, form), 403, "code-wrong") // refused and charged
+	if n := len(s.Upstream.Hits()); n != 0 {
+		t.Errorf("%d requests got through", n)
+	}
+	// The session's own code is as good as before.
+	want(t, c.Do("POST", "/account?sms_otp=verify", "code="+code, form), 200, "")
+	want(t, c.Do("POST", "/pay", "amount=1&to=a", form), 403, "step-up-required")
+}
