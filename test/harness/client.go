@@ -72,6 +72,16 @@ func (a Answer) Problem() string {
 // Do sends a request. The header's lines come on top of the client's own.
 func (c *Client) Do(method, path, body string, header http.Header) Answer {
 	c.t.Helper()
+	a, err := c.Try(method, path, body, header)
+	if err != nil {
+		c.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+// Try is Do where there may be no answer.
+func (c *Client) Try(method, path, body string, header http.Header) (Answer, error) {
+	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.site.URL+path, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
@@ -92,12 +102,12 @@ func (c *Client) Do(method, path, body string, header http.Header) Answer {
 	}
 	response, err := c.http.Do(r)
 	if err != nil {
-		c.t.Fatalf("%s %s: %v", method, path, err)
+		return Answer{}, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		c.t.Fatalf("%s %s: %v", method, path, err)
+		return Answer{}, err
 	}
 	for _, cookie := range response.Cookies() {
 		if cookie.MaxAge < 0 {
@@ -106,7 +116,7 @@ func (c *Client) Do(method, path, body string, header http.Header) Answer {
 			c.Cookies[cookie.Name] = cookie.Value
 		}
 	}
-	return Answer{response.StatusCode, response.Header, string(text), response.Proto}
+	return Answer{response.StatusCode, response.Header, string(text), response.Proto}, nil
 }
 
 // Navigation is what a browser says when a person opens an address.
