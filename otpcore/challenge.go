@@ -143,7 +143,8 @@ const (
 
 // StateAt is the challenge's state at now, expiry included.
 func (c *Challenge) StateAt(now time.Time) State {
-	if c.State == Pending && now.UnixMilli() >= c.Expires {
+	// A clock that was set back must not make a code last.
+	if c.State == Pending && (now.UnixMilli() >= c.Expires || now.Add(clockSkew).UnixMilli() < c.Created) {
 		return Expired
 	}
 	return c.State

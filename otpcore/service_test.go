@@ -233,6 +233,16 @@ func TestRightCodeOneMillisecondLateFails(t *testing.T) {
 	})
 }
 
+func TestClockThatIsSetBackMakesNoCodeLast(t *testing.T) {
+	d := newDesk(t, 100)
+	r := request("alice")
+	id, code := d.start(r)
+	d.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+	d.must(otpcore.CodeExpired)(d.submit(id, r, code))
+	d.Now = func() time.Time { return time.Now().Add(-time.Minute / 2) } // servers differ that much
+	d.must(otpcore.Accepted)(d.submit(id, r, code))
+}
+
 func TestRightCodeOneMillisecondEarlyWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, 100)
