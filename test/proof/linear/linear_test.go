@@ -58,7 +58,7 @@ func TestHistoriesMeetEverything(t *testing.T) {
 			in, out := op.Input.(input), op.Output.(output)
 			switch {
 			case in.kind == submit:
-				met[fmt.Sprintf("submit, right: %t, outcome %d, state %d", in.right, out.outcome, out.state)]++
+				met[fmt.Sprintf("submit, right: %t, outcome %d, attempts left: %t", in.right, out.outcome, out.left > 0)]++
 			case in.kind == send && out.outcome == otpcore.MessageSent:
 				met[fmt.Sprintf("sent again: %t, fewer attempts: %t", in.c == out.c, out.left < attempts)]++
 			case in.kind == send:
@@ -67,13 +67,14 @@ func TestHistoriesMeetEverything(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		fmt.Sprintf("submit, right: true, outcome %d, state %d", otpcore.Accepted, otpcore.Verified),
-		fmt.Sprintf("submit, right: true, outcome %d, state %d", otpcore.NoChallenge, otpcore.Verified),
-		fmt.Sprintf("submit, right: true, outcome %d, state %d", otpcore.CodeExpired, otpcore.Expired),
-		fmt.Sprintf("submit, right: true, outcome %d, state %d", otpcore.AttemptsSpent, otpcore.Locked),
-		fmt.Sprintf("submit, right: true, outcome %d, state %d", otpcore.AttemptsSpent, otpcore.Pending),
-		fmt.Sprintf("submit, right: false, outcome %d, state %d", otpcore.WrongCode, otpcore.Pending),
-		fmt.Sprintf("submit, right: false, outcome %d, state %d", otpcore.WrongCode, otpcore.Locked),
+		fmt.Sprintf("submit, right: true, outcome %d, attempts left: true", otpcore.Accepted),
+		fmt.Sprintf("submit, right: true, outcome %d, attempts left: false", otpcore.Accepted),
+		fmt.Sprintf("submit, right: true, outcome %d, attempts left: true", otpcore.NoChallenge), // long after it was accepted
+		fmt.Sprintf("submit, right: true, outcome %d, attempts left: true", otpcore.CodeExpired),
+		fmt.Sprintf("submit, right: true, outcome %d, attempts left: false", otpcore.AttemptsSpent), // those of the challenge
+		fmt.Sprintf("submit, right: true, outcome %d, attempts left: true", otpcore.AttemptsSpent),  // those of the user
+		fmt.Sprintf("submit, right: false, outcome %d, attempts left: true", otpcore.WrongCode),
+		fmt.Sprintf("submit, right: false, outcome %d, attempts left: false", otpcore.WrongCode),
 		"sent again: true, fewer attempts: true", "sent again: false, fewer attempts: true", "sent again: false, fewer attempts: false",
 		fmt.Sprintf("not sent, outcome %d", otpcore.SendLimited), fmt.Sprintf("not sent, outcome %d", otpcore.AttemptsSpent),
 	} {

@@ -131,7 +131,9 @@ func (w *world) submit(in input, out output) bool {
 	case state == otpcore.Expired:
 		want = otpcore.CodeExpired
 	case state == otpcore.Locked || w.spent >= w.limit:
-		want = otpcore.AttemptsSpent
+		locked := *c // for this user, even where the challenge has attempts of its own
+		locked.state = otpcore.Locked
+		return out.outcome == otpcore.AttemptsSpent && locked.shows(in.now, out)
 	default:
 		w.spent++
 		c.left--
