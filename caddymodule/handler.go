@@ -152,7 +152,7 @@ func (h *Handler) setDefaults() {
 // ServeHTTP is the gate. What opens it is one thing: a token of this site, for this
 // user, whose number came from this route's own kind of source, fresh and not revoked.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := visit{h: h, w: w, r: r, next: next, url: originalURL(r), now: time.Now()}
+	v := &visit{h: h, w: w, r: r, next: next, url: originalURL(r), now: time.Now()}
 	v.atOuterGate()
 	act, err := actionOf(v.url.RawQuery)
 	if err != nil {

@@ -36,17 +36,16 @@ var provided = [...]string{"http.sms_otp.user", "http.sms_otp.phone", "http.sms_
 
 // provide lets handlers behind the gate ask who came through.
 func (v *visit) provide() {
-	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if v.outer != nil {
 		// Of two gates the inner one has the last word. Caddy asks what was mapped first
 		// first, but what was set before all that.
 		for _, key := range provided {
 			value, _ := v.placeholder(key)
-			repl.Set(key, value)
+			v.repl.Set(key, value)
 		}
 		return
 	}
-	repl.Map(v.placeholder)
+	v.repl.Map(v.placeholder)
 }
 
 // placeholder works a value out when it is asked for: on most sites nobody does.

@@ -21,6 +21,7 @@ type visit struct {
 	url  *url.URL // as the visitor asked for it
 	now  time.Time
 
+	repl     *caddy.Replacer
 	svc      *otpcore.Service
 	user     string // as the first factor names it
 	site     string
@@ -30,9 +31,9 @@ type visit struct {
 	kept     *keptRequest          // what waits for the code, if anything does
 	browser  otpcore.ID            // of confirm: the browser that all of its transactions belong to
 	newID    otpcore.ID            // of confirm: what the next challenge is called
-	trusted  bool                  // held is the trust in this browser, and no session
 	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
 	live     bool                  // held is not
+	trusted  bool                  // held is the trust in this browser, and no session
 	received []string              // the header lines with the browser's cookies, ours included
 	outer    *visit                // the same request at a gate before this one, if there was one
 	cookies  [1]string             // what is left of the browser's for the upstream
@@ -65,8 +66,8 @@ func (v *visit) identify() *problem {
 	if v.site == "" {
 		v.site = siteOf(v.r)
 	}
-	repl := v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	v.user = v.h.userOf(repl)
+	v.repl = v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	v.user = v.h.userOf(v.repl)
 	if v.h.AskPhone != nil {
 		v.subject = v.asked()
 		return nil
@@ -76,12 +77,12 @@ func (v *visit) identify() *problem {
 		return &problemNoUser
 	}
 	v.subject = otpcore.Subject{User: otpcore.CanonicalUser(v.user), Source: otpcore.Directory, FirstFactor: true}
-	return v.findNumber(repl)
+	return v.findNumber()
 }
 
-func (v *visit) findNumber(repl *caddy.Replacer) *problem {
+func (v *visit) findNumber() *problem {
 	if v.h.Phone != "" {
-		written, err := repl.ReplaceOrErr(v.h.Phone, true, true)
+		written, err := v.repl.ReplaceOrErr(v.h.Phone, true, true)
 		if err == nil {
 			v.subject.Number, err = otpcore.ParseNumber(written)
 		}
@@ -154,7 +155,7 @@ func (v *visit) pass() error {
 func (v *visit) hand() error {
 	stripCookies(v.r, v.cookies[:0], v.h.own)
 	caddyhttp.SetVar(v.r.Context(), outerGate, v)
-	v.r.Header.Del(confirmHeader)
+	delete(v.r.Header, confirmHeader)
 	v.provide()
 	return v.next.ServeHTTP(v.w, v.r)
 }

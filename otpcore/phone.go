@@ -72,12 +72,12 @@ var errNotMobile = errors.New("not the number of a mobile phone in an allowed co
 
 // CallingCode is the country's calling code, such as 49, or 0 where no country has it.
 func (n Number) CallingCode() int {
-	for length := 1; length <= 3 && length < len(n); length++ {
-		code, err := strconv.Atoi(string(n[1 : 1+length]))
-		if err != nil {
+	code := 0
+	for i := 1; i <= 3 && i < len(n); i++ {
+		if n[i] < '0' || n[i] > '9' {
 			return 0
 		}
-		if callingCodes[code] {
+		if code = 10*code + int(n[i]-'0'); callingCodes[code] {
 			return code
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -35,7 +36,21 @@ func DefaultLimits() Limits {
 // CanonicalUser is the form in which users are compared: two spellings of one
 // name must not have two allowances. It returns "" for a name that is all space.
 func CanonicalUser(name string) string {
-	return strings.ToLower(norm.NFC.String(strings.TrimSpace(name)))
+	name = strings.TrimSpace(name)
+	if isPlain(name) {
+		return name
+	}
+	return strings.ToLower(norm.NFC.String(name))
+}
+
+// isPlain tells whether a name is ASCII without capitals, as nearly all are: every request asks.
+func isPlain(name string) bool {
+	for _, b := range []byte(name) {
+		if b >= utf8.RuneSelf || 'A' <= b && b <= 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // Subject is who must prove to hold which phone.

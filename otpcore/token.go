@@ -44,8 +44,8 @@ type Verification struct {
 // Fresh tells whether the verification still counts where it may be maxAge old and
 // idle without a request. MaxAge counts from the code and never slides.
 func (v *Verification) Fresh(now time.Time, maxAge, idle time.Duration) bool {
-	return now.Before(v.ExpiresAt) && now.Sub(v.VerifiedAt) < maxAge && now.Sub(v.ActiveAt) < idle &&
-		v.VerifiedAt.Sub(now) < clockSkew && v.ActiveAt.Sub(now) < clockSkew
+	age, unused := now.Sub(v.VerifiedAt), now.Sub(v.ActiveAt)
+	return now.Before(v.ExpiresAt) && age < maxAge && unused < idle && age > -clockSkew && unused > -clockSkew
 }
 
 // claims is the payload. Its fields stand in the order in which they are
