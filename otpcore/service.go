@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -344,7 +345,7 @@ func (s *Service) openCode(c *Challenge) ([]byte, error) { return s.Keys.Open(c.
 
 // codeContext binds a sealed code to its challenge, so that none can be moved to another.
 func codeContext(c *Challenge) []byte {
-	return append(append(append([]byte("code "), c.ID[:]...), c.Subject[:]...), c.Site[:]...)
+	return slices.Concat([]byte("code "), c.ID[:], c.Subject[:], c.Site[:])
 }
 
 func (s *Service) verification(c *Challenge, r Request) *Verification {
