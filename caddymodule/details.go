@@ -3,9 +3,12 @@ package caddymodule
 import (
 	"errors"
 	"mime"
+	"net/url"
+	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxDetail is the most that the message says of one thing that a visitor typed, in characters.
@@ -17,6 +20,7 @@ var errDetail = errors.New("the message names a form field that the request does
 func (h *Handler) details(k *keptRequest) (map[string]string, error) {
 	said := map[string]string{"{action}": k.action()}
 	var form fields
+	var query url.Values
 	for _, p := range messagePlaceholders.FindAllString(h.Message, -1) {
 		name, ok := formField(p)
 		if !ok {
@@ -24,17 +28,30 @@ func (h *Handler) details(k *keptRequest) (map[string]string, error) {
 		}
 		if form == nil {
 			var err error
-			if form, err = parseFields(k.Header["Content-Type"], string(k.Body)); err != nil {
+			if form, query, err = k.parameters(); err != nil {
 				return nil, errDetail
 			}
 		}
 		value, there := form[name]
-		if !there || repeated(form, name) {
+		if !there || repeated(form, query, name) {
 			return nil, errDetail
 		}
-		said[p] = cleanDetail(value)
+		if said[p] = cleanDetail(value); said[p] == "" && value != "" {
+			return nil, errDetail
+		}
 	}
 	return said, nil
+}
+
+// parameters are what an application may read from the request, by name.
+func (k *keptRequest) parameters() (fields, url.Values, error) {
+	form, err := parseFields(k.Header["Content-Type"], string(k.Body))
+	if err != nil {
+		return nil, nil, err
+	}
+	_, query, _ := strings.Cut(k.URL, "?")
+	values, err := url.ParseQuery(query)
+	return form, values, err
 }
 
 // formField returns the field that a placeholder such as {form.amount} names.
@@ -43,19 +60,35 @@ func formField(placeholder string) (string, bool) {
 	return name, ok && name != ""
 }
 
-// repeated tells whether an application might read the field from another name
-// too: amount[] is an array of PHP's, and other letter case the same key to some.
-func repeated(form fields, name string) bool {
+// repeated tells whether an application might read the field from another name, or
+// from the address, too.
+func repeated(form fields, query url.Values, name string) bool {
 	for other := range form {
-		if other == name {
-			continue
+		if other != name && mayMean(other, name) {
+			return true
 		}
-		bare, _, _ := strings.Cut(other, "[")
-		if strings.EqualFold(strings.TrimSpace(bare), name) {
+	}
+	for other := range query {
+		if mayMean(other, name) {
 			return true
 		}
 	}
 	return false
+}
+
+// mayMean tells whether some framework reads a field of the name other as name: amount[] is an
+// array of PHP's, which also takes to.account for to_account and ends a name at
+// NUL, and other letter case is the same key to some.
+func mayMean(other, name string) bool {
+	other, _, _ = strings.Cut(strings.TrimSpace(other), "\x00")
+	array, _, _ := strings.Cut(other, "[")
+	return sameName(other, name) || sameName(array, name)
+}
+
+var phpName = strings.NewReplacer(".", "_", " ", "_", "[", "_")
+
+func sameName(a, b string) bool {
+	return strings.EqualFold(strings.TrimSpace(a), b) || strings.EqualFold(phpName.Replace(a), phpName.Replace(b))
 }
 
 func parseFields(contentType, body string) (fields, error) {
@@ -74,52 +107,77 @@ func parseFields(contentType, body string) (fields, error) {
 // a phone makes a link of, and no @ or #, which the message's last line is made of.
 func cleanDetail(typed string) string {
 	var b strings.Builder
-	n := 0
-	runes := []rune(strings.ToValidUTF8(typed, ""))
-	for i, r := range runes {
-		if n == maxDetail {
-			break
-		}
-		switch {
-		case unicode.IsSpace(r), unicode.IsControl(r):
-			r = ' '
-		case unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp):
-			continue // invisible, or turns the direction of what follows
-		case isDot(r):
-			if !betweenDigits(runes, i) {
-				r = ' '
-			} else {
-				r = '.'
+	runes := visible(typed)
+	last, marks, n := ' ', 0, 0
+	for i := 0; i < len(runes) && n < maxDetail; i++ {
+		r := harmless(runes, i)
+		if unicode.Is(unicode.M, r) {
+			// On nothing it would sit on the operator's own words, and a pile of them on other lines.
+			if marks++; last == ' ' || marks > maxMarks {
+				continue
 			}
-		case strings.ContainsRune(`@#＠＃﹫﹟\`, r), r == ':' || r == '：':
-			r = ' '
-		case r == utf8.RuneError:
+		} else {
+			marks = 0
+		}
+		if r == ' ' && last == ' ' {
 			continue
 		}
 		b.WriteRune(r)
+		last = r
 		n++
 	}
-	return strings.TrimSpace(strings.Join(strings.Fields(b.String()), " "))
+	return strings.TrimSpace(b.String())
 }
 
+// maxMarks is how many marks a letter may carry; no language needs more.
+const maxMarks = 3
+
+// visible are the characters that show, composed: what does not show, or turns the
+// direction of what follows, could hide a link from us and not from the phone.
+func visible(typed string) []rune {
+	runes := []rune(norm.NFC.String(strings.ToValidUTF8(typed, "")))
+	return slices.DeleteFunc(runes, func(r rune) bool {
+		shows := unicode.IsGraphic(r) || unicode.IsSpace(r) || unicode.IsControl(r)
+		return !shows || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Me)
+	})
+}
+
+// harmless is the character at i, or a space where it could be read as a part of an
+// address. Compatible spellings count: a browser reads a full-width dot as a dot (UTS 46).
+func harmless(s []rune, i int) rune {
+	r := s[i]
+	folded := norm.NFKC.String(string(r))
+	switch {
+	case unicode.IsSpace(r), unicode.IsControl(r), r == blankPattern:
+		return ' '
+	case isDot(r) && betweenDigits(s, i):
+		return '.'
+	case isDot(r), strings.ContainsAny(folded, `.@#:\`):
+		return ' '
+	}
+	return r
+}
+
+// blankPattern is Braille without a dot: it shows nothing, yet is no space.
+const blankPattern = '\u2800'
+
 // isDot finds what a host name may be written with (UTS 46 4.2.2).
-func isDot(r rune) bool { return strings.ContainsRune(".。．｡․﹒", r) }
+func isDot(r rune) bool { return strings.ContainsRune(".\u3002\uff0e\uff61\u2024\ufe52\ufe12", r) }
 
 // betweenDigits tells whether the dot at i is one of an amount, such as 12.50, and
 // not one of an address such as 192.0.2.1.
 func betweenDigits(s []rune, i int) bool {
-	digit := func(j int) bool { return j >= 0 && j < len(s) && '0' <= s[j] && s[j] <= '9' }
-	if !digit(i-1) || !digit(i+1) {
-		return false
-	}
-	for _, step := range []int{-1, 1} {
-		j := i + step
-		for digit(j) {
-			j += step
-		}
-		if j >= 0 && j < len(s) && isDot(s[j]) {
-			return false
-		}
-	}
-	return true
+	left, right := pastDigits(s, i-1, -1), pastDigits(s, i+1, 1)
+	joins := func(dot, beyond int) bool { return dot >= 0 && dot < len(s) && isDot(s[dot]) && isDigit(s, beyond) }
+	return left < i-1 && right > i+1 && !joins(left, left-1) && !joins(right, right+1)
 }
+
+// pastDigits is where the digits from i on have ended.
+func pastDigits(s []rune, i, step int) int {
+	for isDigit(s, i) {
+		i += step
+	}
+	return i
+}
+
+func isDigit(s []rune, i int) bool { return i >= 0 && i < len(s) && '0' <= s[i] && s[i] <= '9' }

@@ -254,8 +254,11 @@ func formFields(body string) (fields, error) {
 	return f, nil
 }
 
+// notText stands for a list or an object where text is wanted: no field means it.
+const notText = "\xff"
+
 // jsonFields reads strings and numbers as they are written, so that leading zeros
-// stay, and skips values of other kinds.
+// stay. Null is as good as nothing.
 func jsonFields(body string) (fields, error) {
 	d := json.NewDecoder(strings.NewReader(body))
 	d.UseNumber()
@@ -280,8 +283,12 @@ func jsonFields(body string) (fields, error) {
 			f[name.(string)] = v
 		case json.Number:
 			f[name.(string)] = v.String()
-		default:
+		case bool:
+			f[name.(string)] = strconv.FormatBool(v)
+		case nil:
 			f[name.(string)] = ""
+		default:
+			f[name.(string)] = notText
 		}
 	}
 	if _, err := d.Token(); err != nil {
