@@ -11,7 +11,7 @@ import (
 // number is welcome and belongs into the table.
 func TestGateAllocates(t *testing.T) {
 	s := start(t, 1, routes.NoOp, routes.Gate)
-	good := s.token("alice", "+447700900123")
+	good := s.token("alice", routes.Alice)
 	noOp := least(s.visit(routes.NoOp, "alice", good), t, 200)
 	for _, test := range []struct {
 		name    string

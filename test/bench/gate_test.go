@@ -10,11 +10,13 @@ import (
 // BenchmarkRequest is a whole request through Caddy, without the network.
 func BenchmarkRequest(b *testing.B) {
 	s := start(b, 1, routes.Bare, routes.NoOp, routes.Gate, routes.BasicAuth, routes.BasicAuthGate, routes.JWT)
-	good := s.token("alice", "+447700900123")
+	good := s.token("alice", routes.Alice)
 	signed, err := routes.SignJWT()
 	if err != nil {
 		b.Fatal(err)
 	}
+	page := s.visit(routes.Gate, "alice")
+	page.r.Header.Set("Accept", "text/html")
 	for _, test := range []struct {
 		name  string
 		visit *visit
@@ -27,6 +29,7 @@ func BenchmarkRequest(b *testing.B) {
 		{"refused", s.visit(routes.Gate, "alice"), 403},
 		{"forged", s.visit(routes.Gate, "alice", routes.Forge(good)), 403},
 		{"another-users", s.visit(routes.Gate, "u0", good), 403},
+		{"page", page, 403},
 		{"basic_auth", s.visit(routes.BasicAuth, "", good), 200},
 		{"basic_auth-verified", s.visit(routes.BasicAuthGate, "", good), 200},
 		{"golang-jwt", s.visit(routes.JWT, "alice", routes.Cookie+"="+signed), 200},
@@ -49,7 +52,7 @@ func BenchmarkRequest(b *testing.B) {
 // the median of what a request costs more.
 func BenchmarkOverNoOp(b *testing.B) {
 	s := start(b, 1, routes.NoOp, routes.Gate)
-	good := s.token("alice", "+447700900123")
+	good := s.token("alice", routes.Alice)
 	noOp := s.visit(routes.NoOp, "alice", good)
 	for _, test := range []struct {
 		name  string

@@ -54,7 +54,7 @@ func BenchmarkLive(b *testing.B) {
 // many more requests two get done; bare tells what the machine has to give.
 func BenchmarkScaling(b *testing.B) {
 	s := start(b, 1, routes.Bare, routes.Gate)
-	good := s.token("alice", "+447700900123")
+	good := s.token("alice", routes.Alice)
 	for _, route := range []string{routes.Bare, routes.Gate} {
 		b.Run(route, func(b *testing.B) {
 			first, second := s.visit(route, "alice", good), s.visit(route, "alice", good)

@@ -57,7 +57,9 @@ func (s Site) Caddyfile() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{
 	admin off
-	auto_https off
+	auto_https disable_redirects
+	skip_install_trust
+	local_certs
 	persist_config off
 	default_bind 127.0.0.1
 	storage file_system %[1]s/storage
@@ -65,19 +67,9 @@ func (s Site) Caddyfile() string {
 		level WARN
 		output discard
 	}
-	sms_otp {
-		gateway bench
-		key %[2]s
-		phonebook file %[1]s/phones.csv
-		store memory {
-			capacity 1000000
-		}
-		limits {
-			total_sends 1000000 24h
-		}
-	}
+	%[2]s
 }
-`, s.Dir, base64.StdEncoding.EncodeToString(key))
+`, s.Dir, s.app())
 	blocks := s.blocks()
 	for name, port := range s.Ports {
 		if s.TLS {
@@ -88,6 +80,21 @@ func (s Site) Caddyfile() string {
 		fmt.Fprintf(&b, "route {\n%s}\n}\n", blocks[name])
 	}
 	return b.String()
+}
+
+// app is the global option, left out where no route has a gate.
+func (s Site) app() string {
+	if s.Ports[Gate] == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`sms_otp {
+		gateway bench
+		key %s
+		phonebook file %s/phones.csv
+		limits {
+			total_sends 1000000 24h
+		}
+	}`, base64.StdEncoding.EncodeToString(key), s.Dir)
 }
 
 // key signs the gate's tokens, so that a hundred thousand of them can be had without as many messages.
@@ -116,6 +123,9 @@ func Forge(cookie string) string {
 	return cookie[:at] + other + cookie[at+1:]
 }
 
+// Alice is alice's number.
+const Alice otpcore.Number = "+447700900123"
+
 // Number is that of user i, see [Phonebook].
 func Number(i int) otpcore.Number { return otpcore.Number(fmt.Sprintf("+4477009%06d", i)) }
 
@@ -123,7 +133,7 @@ func Number(i int) otpcore.Number { return otpcore.Number(fmt.Sprintf("+4477009%
 // reserved for examples is too small for them: the others are one digit too long to be anybody's.
 func Phonebook(n int) string {
 	var b strings.Builder
-	b.WriteString("user,phone\nalice,+447700900123\n")
+	b.WriteString("user,phone\nalice," + string(Alice) + "\n")
 	for i := range n {
 		fmt.Fprintf(&b, "u%d,%s\n", i, Number(i))
 	}
