@@ -71,7 +71,18 @@ func (b tab) run(actions ...chromedp.Action) {
 	}
 }
 
-func (b tab) open(url string) { b.t.Helper(); b.run(chromedp.Navigate(url)) }
+// open goes to an address, and gives the browser a moment to put the focus where
+// the page wants it: keys that come before are lost. A tab in the background may never.
+func (b tab) open(url string) {
+	b.t.Helper()
+	b.run(chromedp.Navigate(url))
+	for range 100 {
+		if eval[bool](b, `!document.querySelector("[autofocus]") || document.activeElement.hasAttribute("autofocus")`) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
 
 // prepare runs a script in every document before its own.
 func (b tab) prepare(script string) {
