@@ -14,7 +14,7 @@ import (
 )
 
 // testLimit ends a package whose tests hang, with the stacks of all goroutines.
-const testLimit = 5 * time.Minute
+const testLimit = 15 * time.Minute
 
 // goTest runs the tests of the module in dir and reports each as it ends. Vet
 // is left out because it is a check of its own, cached results because a test
