@@ -111,6 +111,11 @@ func TestFetchesAtOnceShareOneDialog(t *testing.T) {
 	if n := s.Messages(); n != 1 {
 		t.Errorf("%d messages, want 1", n)
 	}
+	var dialogs int
+	b.run(chromedp.Evaluate(`document.querySelectorAll("dialog").length`, &dialogs))
+	if dialogs != 1 {
+		t.Errorf("%d dialogs for three requests, want 1", dialogs)
+	}
 	b.run(chromedp.KeyEvent(code + kb.Enter))
 	b.until(`answers.length == 3 && !document.querySelector("dialog")`)
 	if hits := hitsOf(s, "/data"); len(hits) != 3 {
