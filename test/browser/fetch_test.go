@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -12,12 +13,13 @@ import (
 	"github.com/caddy-sms-otp/caddy-sms-otp/test/harness"
 )
 
-// app is a single-page application, as strict as docs/fetch.md says it may be.
+// app is a single-page application, as strict as docs/fetch.md says it may be, but
+// for another origin that it is told to speak to.
 func app(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/app":
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; require-trusted-types-for 'script'")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self' "+r.FormValue("other")+"; require-trusted-types-for 'script'")
 		fmt.Fprint(w, `<!doctype html><html lang="en"><title>App</title><button id="load">Load</button><script type="module" src="/app.js"></script>`)
 	case "/app.js":
 		w.Header().Set("Content-Type", "text/javascript")
@@ -203,4 +205,20 @@ func TestFetchLeavesOtherAnswersAlone(t *testing.T) {
 	if n := s.Messages(); n != 0 {
 		t.Errorf("%d messages, want none", n)
 	}
+}
+
+func TestFetchOpensNoDialogForAnotherSite(t *testing.T) {
+	const problem = `{"type":"urn:sms-otp:step-up-required","challenge":{"state":"pending"}}`
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, problem)
+	}))
+	t.Cleanup(other.Close)
+	s, b := openApp(t, gatedData())
+	b.run(chromedp.Navigate(s.URL + "/app?other=" + other.URL))
+	b.until(`document.title == "Ready"`)
+	b.load(fmt.Sprintf("%q", other.URL))
+	b.until(fmt.Sprintf("answers[0] == %q", problem))
 }
