@@ -43,9 +43,10 @@ func Handler(r *web.Renderer) http.Handler {
 	mux.HandleFunc("GET /sheet", serveSheet)
 	for _, story := range Stories() {
 		mux.HandleFunc("GET /story/"+story.Name, func(w http.ResponseWriter, req *http.Request) {
-			story.Page.Lang = r.Match(req.FormValue("lang"), req.Header.Get("Accept-Language"))
-			story.Page.StatusURL = "/status/" + story.Name
-			serve(w, r, story.Page, theme(req))
+			page := story.Page // one for each request: browsers ask for several at once
+			page.Lang = r.Match(req.FormValue("lang"), req.Header.Get("Accept-Language"))
+			page.StatusURL = "/status/" + story.Name
+			serve(w, r, page, theme(req))
 		})
 		mux.HandleFunc("/status/"+story.Name, func(w http.ResponseWriter, _ *http.Request) { status(w, story.Page) })
 	}
