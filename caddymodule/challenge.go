@@ -39,8 +39,9 @@ func (v *visit) challenge() error {
 	if err != nil {
 		return v.unavailable(err)
 	}
-	// A transaction that is done says nothing of the next one that looks the same.
-	done := v.h.Confirm && res.View != nil && res.View.State == otpcore.Verified
+	// One that was answered says nothing of what is asked for now: a transaction that looks
+	// the same, or a route that wants a fresher verification.
+	done := res.View != nil && res.View.State == otpcore.Verified
 	if res.View != nil && !done {
 		return v.page(http.StatusForbidden, stateOf(res.View.State), "", res)
 	}

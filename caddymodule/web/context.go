@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Context is what page.html is executed with: the fields of Page, the fields
-
+// Context is what page.html is executed with: the fields of Page, those below, and the methods.
 type Context struct {
 	Page
 	// Dir is the direction of the language, ltr or rtl.
