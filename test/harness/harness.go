@@ -46,6 +46,7 @@ type Options struct {
 	Before   string // lines of the site before the gate, such as matchers
 	Matcher  string // the gate's matcher, such as @inside
 	Block    string // lines of the gate's block
+	Proxy    string // lines of the block of reverse_proxy, which stands behind the gate
 	Device   string // further lines of the gateway's block
 	Phones   string // lines of the phonebook. Default: Numbers
 	NoAuth   bool   // leave basic_auth out
@@ -177,9 +178,11 @@ func (s *Site) Caddyfile() string {
 	sms_otp %[9]s {
 		%[10]s
 	}
-	reverse_proxy %[11]s
+	reverse_proxy %[11]s {
+		%[13]s
+	}
 }
-`, s.Dir, o.Servers, s.gateway, o.Device, o.Global, s.URL, auth, o.Before, o.Matcher, o.Block, strings.TrimPrefix(s.Upstream.URL, "http://"), admin)
+`, s.Dir, o.Servers, s.gateway, o.Device, o.Global, s.URL, auth, o.Before, o.Matcher, o.Block, strings.TrimPrefix(s.Upstream.URL, "http://"), admin, o.Proxy)
 }
 
 // Load puts a configuration in force, as caddy reload does.
