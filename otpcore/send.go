@@ -220,11 +220,7 @@ func (d *delivery) run(ctx context.Context) {
 			func() error { return d.again(ctx) }, func(rep Report) { d.report(ctx, rep) })
 	}
 	if err != nil && ctx.Err() == nil && d.last.Delivery != Failed && d.last.Delivery < Sent {
-		end := Failed
-		if ctx.Err() != nil {
-			end = Unknown // it was only not followed to its end: a phone may still send it
-		}
-		d.report(ctx, Report{Delivery: end, Device: d.last.Device, Attempt: d.last.Attempt, Err: err})
+		d.report(ctx, Report{Delivery: Failed, Device: d.last.Device, Attempt: d.last.Attempt, Err: err})
 	}
 }
 
