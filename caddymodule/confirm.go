@@ -85,9 +85,14 @@ func (k *keptRequest) action() string {
 	return cleanDetail(k.Method + " " + path)
 }
 
-// transactionName stands for the kept request where its status is asked for.
-func (v *visit) transactionName() string {
-	return v.svc.Keys.Pseudonym("transaction", v.kept.binding()).String()
+// transactionName stands for the request that is confirmed. A page that asks for the status has
+// only the name, which is good for nothing else.
+func (v *visit) transactionName() otpcore.Pseudonym {
+	if v.kept != nil {
+		return v.svc.Keys.Pseudonym("binding", v.kept.binding())
+	}
+	name, _ := otpcore.ParsePseudonym(v.url.Query().Get(transactionParam))
+	return name
 }
 
 // transaction returns the newest challenge of this browser for the kept request,
@@ -99,13 +104,9 @@ func (v *visit) transaction() (res otpcore.Result, held bool, err error) {
 	} else {
 		v.browser = otpcore.NewID()
 	}
-	name := v.url.Query().Get(transactionParam)
-	if v.kept != nil {
-		name = v.transactionName()
-	}
 	r := v.request()
 	for n := range maxTransactions {
-		v.newID = otpcore.ID(v.svc.Keys.Pseudonym("transaction "+strconv.Itoa(n), v.browser.String()+name))
+		v.newID = otpcore.ID(v.svc.Keys.Pseudonym("transaction "+strconv.Itoa(n), v.browser.String()+r.Binding.String()))
 		next, err := v.svc.Status(v.r.Context(), v.newID, r)
 		if err != nil || next.ID == (otpcore.ID{}) {
 			return res, held, err

@@ -217,7 +217,7 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 	}
 	if v.h.Confirm && v.kept != nil {
 		p.Action = v.kept.action()
-		p.StatusURL += "&" + transactionParam + "=" + v.transactionName()
+		p.StatusURL += "&" + transactionParam + "=" + v.transactionName().String()
 	}
 	html, err := v.h.pages.Render(p)
 	if err != nil {

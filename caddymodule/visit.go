@@ -184,9 +184,7 @@ func (v *visit) request() otpcore.Request {
 	}
 	if v.h.Confirm {
 		r.Pass = false
-		if v.kept != nil {
-			r.Binding, r.ID = v.kept.binding(), v.newID
-		}
+		r.Binding, r.ID = v.transactionName(), v.newID
 	}
 	return r
 }

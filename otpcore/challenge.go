@@ -31,7 +31,7 @@ func NewID() (id ID) {
 
 // ParseID reads what [ID.String] wrote, and nothing else.
 func ParseID(s string) (ID, bool) {
-	p, ok := parsePseudonym(s)
+	p, ok := ParsePseudonym(s)
 	return ID(p), ok
 }
 

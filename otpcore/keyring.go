@@ -23,9 +23,13 @@ type Pseudonym [16]byte
 
 func (p Pseudonym) String() string { return base64.RawURLEncoding.EncodeToString(p[:]) }
 
-func parsePseudonym(s string) (p Pseudonym, ok bool) {
+// ParsePseudonym reads what [Pseudonym.String] wrote, and nothing else.
+func ParsePseudonym(s string) (p Pseudonym, ok bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	return p, err == nil && copy(p[:], b) == len(p) && len(b) == len(p)
+	if err != nil || len(b) != len(p) {
+		return p, false
+	}
+	return Pseudonym(b), true
 }
 
 // Keyring holds the secrets of a server: the first signs and seals, all of

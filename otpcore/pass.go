@@ -70,7 +70,7 @@ func (s *Service) livePass(ctx context.Context, now time.Time, user string) (tim
 func (s *Service) submitPass(ctx context.Context, c *Challenge, r Request, typed string) (Result, bool, error) {
 	code, ok := Digits.Normalize(typed, passLength)
 	// A code that we read out proves no number that was typed, and confirms no transaction.
-	if !ok || !r.Pass || r.Binding != "" || r.Subject.Source != Directory || r.Subject.User == "" {
+	if !ok || !r.Pass || r.Binding != (Pseudonym{}) || r.Subject.Source != Directory || r.Subject.User == "" {
 		return Result{}, false, nil
 	}
 	now := s.now()

@@ -171,7 +171,7 @@ func TestPassIsWorthNothingElsewhere(t *testing.T) {
 		"another user's":           func(r *otpcore.Request) { r.Subject.User = "bob" },
 		"for a number one typed":   func(r *otpcore.Request) { r.Subject.Source = otpcore.Asked },
 		"where passes are no good": func(r *otpcore.Request) { r.Pass = false },
-		"to confirm a transaction": func(r *otpcore.Request) { r.Binding = "POST /transfer" },
+		"to confirm a transaction": func(r *otpcore.Request) { r.Binding = otpcore.Pseudonym{1} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, 100)

@@ -148,7 +148,7 @@ func (s *Service) create(ctx context.Context, now time.Time, old *Challenge, r R
 		Number: s.Keys.Pseudonym("number", string(r.Subject.Number)), Source: r.Subject.Source,
 		Length: uint8(r.Length), Alphabet: r.Alphabet,
 		AttemptsLeft: s.Limits.Attempts, SendsLeft: s.Limits.Sends - 1,
-		Binding: s.binding(r), Blind: r.Blind,
+		Binding: r.Binding, Blind: r.Blind,
 		Created: now.UnixMilli(), Expires: now.Add(r.TTL).UnixMilli(),
 	}
 	if old != nil {

@@ -78,9 +78,9 @@ type Request struct {
 	// Seen is the number of messages that the visitor's form knows of, or less
 	// than 0 where it says nothing. A form that knows of fewer was sent before.
 	Seen int
-	// Binding is what exactly a code confirms, such as a digest of a request; empty
+	// Binding stands for what exactly a code confirms, such as a digest of a request; zero
 	// where a code opens a session.
-	Binding string
+	Binding Pseudonym
 	// ID is what a new challenge is called, where it must be found again without
 	// the browser naming it. Default: random
 	ID ID
@@ -216,7 +216,7 @@ func (s *Service) find(ctx context.Context, id ID) (*Challenge, error) {
 }
 
 func (s *Service) belongs(c *Challenge, r Request) bool {
-	return c.Subject == s.subject(r.Subject) && c.Site == s.Keys.Pseudonym("site", r.Site) && c.Binding == s.binding(r)
+	return c.Subject == s.subject(r.Subject) && c.Site == s.Keys.Pseudonym("site", r.Site) && c.Binding == r.Binding
 }
 
 func (s *Service) sameNumber(c *Challenge, r Request) bool {
@@ -230,13 +230,6 @@ func (s *Service) ended(c *Challenge, r Request) bool {
 }
 
 func (s *Service) subject(u Subject) Pseudonym { return s.Keys.sets[0].subject(u.User, u.Number) }
-
-func (s *Service) binding(r Request) Pseudonym {
-	if r.Binding == "" {
-		return Pseudonym{}
-	}
-	return s.Keys.Pseudonym("binding", r.Binding)
-}
 
 func (s *Service) result(now time.Time, o Outcome, c *Challenge, r Request) Result {
 	v := c.view(now, r.Subject.Number)

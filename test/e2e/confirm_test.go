@@ -102,6 +102,34 @@ func TestReloadOfATransactionsPageCostsNothing(t *testing.T) {
 	}
 }
 
+// The page asks without the request, which only its form carries.
+func TestATransactionsPageLearnsHowItStands(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	page := c.Submit("/pay", transfer("5", "shop"))
+	asked := statusURL.FindStringSubmatch(page.Body)
+	if asked == nil {
+		t.Fatalf("the page asks nowhere: %s", page.Body)
+	}
+	state := func(c *harness.Client) any {
+		t.Helper()
+		return c.Do("POST", html.UnescapeString(asked[1]), "", http.Header{"Accept": {"application/json"}}).JSON()["state"]
+	}
+	code := s.Code(1)
+	if got := state(c); got != "pending" {
+		t.Errorf("%v while the code is awaited", got)
+	}
+	if got := state(s.Client("alice")); got != nil {
+		t.Errorf("another browser learns: %v", got)
+	}
+	c.Submit("/pay?sms_otp=verify", url.Values{"code": {code}, "kept": {keptIn(t, page)}})
+	if got := state(c); got != "verified" {
+		t.Errorf("%v after the right code", got)
+	}
+}
+
+var statusURL = regexp.MustCompile(`data-status="?([^" >]+)`)
+
 func TestTwoTransactionsInTwoTabsDoNotMeet(t *testing.T) {
 	s := harness.Start(t, pay())
 	c := s.Client("alice")
