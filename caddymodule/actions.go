@@ -130,6 +130,9 @@ func (v *visit) verify() error {
 	if v.h.Confirm && v.kept == nil {
 		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
 	}
+	if v.keepsForm() && v.open() {
+		return v.goOn() // another tab has passed
+	}
 	id, err := v.challengeID()
 	if err != nil {
 		return v.unavailable(err)
@@ -164,22 +167,26 @@ func (v *visit) accepted(form fields, res otpcore.Result) error {
 	if !wantsPage(v.r) {
 		return v.verifiedJSON(res.Verification)
 	}
-	if v.kept != nil && v.kept.whole {
-		return v.resume(res)
-	}
-	return v.redirect()
+	v.held = res.Verification
+	return v.goOn()
 }
 
-// resume hands on the form whose verification had run out; sent twice, it goes on once.
-func (v *visit) resume(res otpcore.Result) error {
-	spent, err := v.svc.Spend(v.r.Context(), res.ID, v.request())
+// keepsForm tells whether a form waits whose verification had run out.
+func (v *visit) keepsForm() bool { return v.kept != nil && v.kept.whole && !v.h.Confirm }
+
+// goOn leads a visitor who is in to where he wanted: with the form that was kept, which
+// goes on once however often it is sent, or to the page.
+func (v *visit) goOn() error {
+	if !v.keepsForm() {
+		return v.redirect()
+	}
+	first, err := v.svc.Once(v.r.Context(), v.svc.Keys.Pseudonym("kept", v.kept.ID), keptLife)
 	if err != nil {
 		return v.unavailable(err)
 	}
-	if spent == nil {
+	if !first {
 		return v.redirect()
 	}
-	v.held = spent
 	return v.replay()
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -34,6 +35,7 @@ var keptHeaders = []string{"Content-Type", "Accept", "Origin", "Referer"}
 // keptRequest is a request that waits for its code. It travels through the
 // browser, sealed, so that nothing is stored for it and two of them in two tabs do not meet.
 type keptRequest struct {
+	ID     string            `json:"i"` // tells forms apart that say the same
 	Method string            `json:"m"`
 	URL    string            `json:"u"` // path and query, as the visitor asked for it
 	Header map[string]string `json:"h,omitempty"`
@@ -59,7 +61,7 @@ func (v *visit) keep() (*keptRequest, error) {
 	v.r.Body = io.NopCloser(bytes.NewReader(body))
 	digest := sha256.Sum256(body)
 	k := &keptRequest{
-		Method: v.r.Method, URL: cleanURL(v.url), Body: body, Digest: digest[:], At: v.now.Unix(),
+		ID: otpcore.NewID().String(), Method: v.r.Method, URL: cleanURL(v.url), Body: body, Digest: digest[:], At: v.now.Unix(),
 		Header: make(map[string]string),
 	}
 	for _, name := range keptHeaders {

@@ -12,8 +12,7 @@ const ConfirmLife = 5 * time.Minute
 
 // Spend returns the verification by which what the challenge confirmed may be done:
 // once, to whom the challenge belongs, soon after the right code, and never again. Otherwise nil.
-// It is
-// spent before anything is done, so that a fault in between loses a request and never runs one twice.
+// It is spent before anything is done, so that a fault in between loses a request and never runs one twice.
 func (s *Service) Spend(ctx context.Context, id ID, r Request) (*Verification, error) {
 	now := s.now()
 	var v *Verification
@@ -38,4 +37,17 @@ func (s *Service) Spend(ctx context.Context, id ID, r Request) (*Verification, e
 		return nil, fmt.Errorf("spend confirmation: %w", err)
 	}
 	return v, nil
+}
+
+// Once tells whether name is asked about for the first time within life. What it guards must
+// not be possible at all once life is over.
+func (s *Service) Once(ctx context.Context, name Pseudonym, life time.Duration) (first bool, err error) {
+	err = s.Store.Tally(ctx, name, func(t *Tally) error {
+		_, first = t.Take(s.now(), Limit{1, life})
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("note first time: %w", err)
+	}
+	return first, nil
 }

@@ -40,6 +40,8 @@
     if (challenge.state == 'verified') {
       ended = true;
       if (!stay) location.replace(page.next);
+      // What was submitted goes on; only a transaction wants the code on its own page.
+      else if (!page.method) form.requestSubmit();
     } else if (challenge.state != 'pending') {
       end(challenge.state);
     } else {

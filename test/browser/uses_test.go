@@ -145,6 +145,28 @@ func TestAFormIsNotLostWhenItsVerificationIs(t *testing.T) {
 	}
 }
 
+func TestAKeptFormGoesOnWhenTheOtherTabPasses(t *testing.T) {
+	s, b := harness.Start(t, harness.Options{Upstream: http.HandlerFunc(shop), Global: soon, Admin: true}), newTab(t)
+	b.signIn(s)
+	b.enter(s.Code(1))
+	b.until(inShop)
+	time.Sleep(pause)
+	administer(t, s, "alice/revoke")
+	b.run(chromedp.Click("#pay", chromedp.ByQuery))
+	b.until(`document.readyState == "complete" && document.querySelector("form[action*=send] button")`)
+	b.run(chromedp.Click("form[action*=send] button", chromedp.ByQuery))
+	b.until(ready)
+	other := b.another()
+	other.signIn(s)
+	other.enter(s.Code(2))
+	other.until(inShop)
+	b.front()
+	b.until(done)
+	if got := posts(s); len(got) != 1 || !strings.Contains(got[0], "amount=12.50") {
+		t.Errorf("the upstream has seen %q, want the form once", got)
+	}
+}
+
 func TestARouteThatWantsARecentCodeSaysWhyItAsksAgain(t *testing.T) {
 	s, b := harness.Start(t, harness.Options{
 		Global: soon, Matcher: "@rest", Block: "site \"Example Co\"",

@@ -291,6 +291,26 @@ func TestAFormOutlivesItsVerification(t *testing.T) {
 	}
 }
 
+func TestTwoFormsGoOnWithOneCode(t *testing.T) {
+	s := harness.Start(t, harness.Options{Block: "idle 5s", Global: "limits {\nresend_after 1s\n}"})
+	c := s.Client("alice")
+	one := keptIn(t, c.Submit("/save", url.Values{"text": {"one"}}))
+	two := keptIn(t, c.Submit("/save", url.Values{"text": {"two"}}))
+	if a := c.Submit("/save?sms_otp=verify", url.Values{"kept": {one}}); a.Status != 403 {
+		t.Fatalf("a kept form without a code: %d", a.Status)
+	}
+	c.Submit("/save?sms_otp=send", url.Values{"kept": {one}})
+	code := s.Code(1)
+	for range 3 {
+		c.Submit("/save?sms_otp=verify", url.Values{"code": {code}, "kept": {one}})
+		c.Submit("/save?sms_otp=verify", url.Values{"kept": {two}})
+	}
+	hits := s.Upstream.Hits()
+	if len(hits) != 2 || hits[0].Body != "text=one" || hits[1].Body != "text=two" {
+		t.Errorf("the upstream saw %+v, want each form once", hits)
+	}
+}
+
 func TestAConfirmedRouteTakesNoOtherCode(t *testing.T) {
 	o := pay()
 	o.Before += "sms_otp /account {\n}\n"
