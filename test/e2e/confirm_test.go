@@ -130,6 +130,43 @@ func TestATransactionsPageLearnsHowItStands(t *testing.T) {
 
 var statusURL = regexp.MustCompile(`data-status="?([^" >]+)`)
 
+// Whether a transaction that broke off has run nobody here can tell, so it does not go on again.
+func TestATransactionWhoseUpstreamFailsIsNotRunAgain(t *testing.T) {
+	for name, row := range map[string]struct {
+		upstream http.HandlerFunc
+		want     int // what the browser gets, 0 where the connection breaks
+	}{
+		"the upstream refuses":                      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, 500},
+		"the upstream breaks off before its answer": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 502},
+		"the upstream breaks off in its answer": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			w.Write([]byte("half")) //nolint:errcheck // it breaks off here
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := pay()
+			o.Upstream = row.upstream
+			s := harness.Start(t, o)
+			c := s.Client("alice")
+			page := c.Submit("/pay", transfer("5", "shop"))
+			form := url.Values{"code": {s.Code(1)}, "kept": {keptIn(t, page)}}
+			answer, err := c.Try("POST", "/pay?sms_otp=verify", form.Encode(), c.Form())
+			if answer.Status != row.want || (err != nil) != (row.want == 0) {
+				t.Errorf("the browser got %d, %v; want %d", answer.Status, err, row.want)
+			}
+			again := c.Submit("/pay?sms_otp=verify", form)
+			if again.Status != 403 || len(s.Upstream.Hits()) != 1 {
+				t.Errorf("sent again: %d, the upstream was hit %d times", again.Status, len(s.Upstream.Hits()))
+			}
+			if page := c.Submit("/pay", transfer("5", "shop")); page.Status != 403 || !hiddenKept.MatchString(page.Body) {
+				t.Errorf("the same once more, as a transaction of its own: %d", page.Status)
+			}
+		})
+	}
+}
+
 func TestTwoTransactionsInTwoTabsDoNotMeet(t *testing.T) {
 	s := harness.Start(t, pay())
 	c := s.Client("alice")
@@ -216,7 +253,7 @@ func TestAProgramConfirms(t *testing.T) {
 		}
 	}
 	var wg sync.WaitGroup
-	for range 50 {
+	for range 100 {
 		wg.Go(func() { c.Do("POST", "/pay", body, asJSON("Sms-Otp-Confirm", token)) })
 	}
 	wg.Wait()

@@ -143,8 +143,13 @@ func (c *Client) Open(path string, lines ...string) Answer {
 // Submit sends a form of the page.
 func (c *Client) Submit(path string, form url.Values) Answer {
 	c.t.Helper()
-	return c.Do(http.MethodPost, path, form.Encode(), with(Navigation(),
-		"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin", "Origin", c.site.URL))
+	return c.Do(http.MethodPost, path, form.Encode(), c.Form())
+}
+
+// Form is what a browser says when a form of the page is sent.
+func (c *Client) Form() http.Header {
+	return with(Navigation(),
+		"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin", "Origin", c.site.URL)
 }
 
 // Call sends an action as a program does.

@@ -13,13 +13,22 @@ var (
 	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 )
 
-// A control is worth what its test is, so that each threat names one, and none
+// A promise is worth what its test is, so that each row names one, and none
 // is named that is gone.
-func TestEveryThreatNamesATestThatExists(t *testing.T) {
+func TestEveryThreatAndTransactionNamesATestThatExists(t *testing.T) {
+	for page, least := range map[string]int{"docs/THREATS.md": 40, "docs/ARCHITECTURE.md": 8} {
+		if rows := checkTests(t, page); rows < least {
+			t.Errorf("%d rows with tests were found in %s", rows, page)
+		}
+	}
+}
+
+// checkTests checks that each row of the page's tables names tests that exist, and returns how many there are.
+func checkTests(t *testing.T, page string) (rows int) {
 	const shown = "shown by"
-	rows, column := 0, -1
+	column := -1
 	tests := map[string]map[string]bool{}
-	for line := range strings.Lines(read(t, "docs/THREATS.md")) {
+	for line := range strings.Lines(read(t, page)) {
 		cells := strings.Split(strings.TrimSpace(line), "|")
 		if len(cells) < 3 {
 			column = -1
@@ -53,9 +62,7 @@ func TestEveryThreatNamesATestThatExists(t *testing.T) {
 			}
 		}
 	}
-	if rows < 40 {
-		t.Errorf("%d threats were found in docs/THREATS.md", rows)
-	}
+	return rows
 }
 
 func testsIn(t *testing.T, dir string) map[string]bool {
