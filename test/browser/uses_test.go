@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -195,6 +196,18 @@ func TestARouteThatWantsARecentCodeSaysWhyItAsksAgain(t *testing.T) {
 	b.until(inside)
 	if n := s.Messages(); n != 2 {
 		t.Errorf("%d messages, want 2", n)
+	}
+}
+
+func TestABrowserThatKeepsNoCookiesIsToldSo(t *testing.T) {
+	s, b := harness.Start(t, harness.Options{}), newTab(t)
+	b.signIn(s)
+	b.until(ready)
+	b.run(network.ClearBrowserCookies())
+	b.enter(s.Code(1))
+	b.until(`document.title.includes("Your browser is blocking cookies")`)
+	if n := len(s.Upstream.Hits()); n != 0 {
+		t.Errorf("%d requests got through", n)
 	}
 }
 
