@@ -15,9 +15,10 @@ import (
 // Client is a browser or a program in front of the site: it keeps cookies, which
 // net/http's jar would not over plain http, and follows no redirect.
 type Client struct {
-	User    string // of basic_auth; empty: none
-	Cookies map[string]string
-	Header  http.Header // sent with every request
+	User     string // of basic_auth; empty: none
+	Password string
+	Cookies  map[string]string
+	Header   http.Header // sent with every request
 
 	t    testing.TB
 	site *Site
@@ -33,7 +34,7 @@ func (s *Site) Client(user string) *Client {
 	}
 	s.t.Cleanup(transport.CloseIdleConnections)
 	return &Client{
-		User: user, Cookies: map[string]string{}, Header: http.Header{}, t: s.t, site: s,
+		User: user, Password: Password, Cookies: map[string]string{}, Header: http.Header{}, t: s.t, site: s,
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -95,7 +96,7 @@ func (c *Client) Try(method, path, body string, header http.Header) (Answer, err
 		r.Host = host
 	}
 	if c.User != "" {
-		r.SetBasicAuth(c.User, Password)
+		r.SetBasicAuth(c.User, c.Password)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Cookies)) {
 		r.AddCookie(&http.Cookie{Name: name, Value: c.Cookies[name]})

@@ -60,9 +60,9 @@ type Options struct {
 type Site struct {
 	URL      string
 	Gateway  *gatewaytest.Server
-	Upstream *Upstream
-	Admin    string // address of the admin endpoint, if there is one
-	Dir      string // holds phones.csv, Caddy's storage and its log
+	Upstream *Upstream // nil in a site of StartCaddyfile
+	Admin    string    // address of the admin endpoint, if there is one
+	Dir      string    // holds phones.csv, Caddy's storage and its log
 
 	t       testing.TB
 	port    int
@@ -74,16 +74,9 @@ type Site struct {
 // Start runs a site until the test ends.
 func Start(t testing.TB, o Options) *Site {
 	t.Helper()
-	if len(o.Gateway.Devices) == 0 {
-		o.Gateway = gatewaytest.Options{
-			Devices: []string{"10403"}, Poll: 10 * time.Millisecond, Pace: time.Millisecond, Report: 10 * time.Millisecond,
-		}
-	}
-	s := &Site{t: t, Dir: t.TempDir(), options: o, port: freePort(t), Gateway: gatewaytest.New(o.Gateway)}
-	s.gateway = s.Gateway.Start()
-	t.Cleanup(s.Gateway.Close)
+	s := newSite(t, o.Gateway)
+	s.options = o
 	s.Upstream = newUpstream(t, o.Upstream)
-	s.URL = fmt.Sprintf("http://localhost:%d", s.port)
 	if o.TLS {
 		s.URL = fmt.Sprintf("https://localhost:%d", s.port)
 		s.roots = s.certify()
@@ -99,15 +92,34 @@ func Start(t testing.TB, o Options) *Site {
 		}
 	}
 	s.WritePhones("user,phone\n" + phones)
-	if err := s.Load(s.Caddyfile()); err != nil {
-		t.Fatalf("loading the site: %v", err)
+	s.run(s.Caddyfile())
+	return s
+}
+
+// newSite is a site that does not run yet, with a gateway that does.
+func newSite(t testing.TB, o gatewaytest.Options) *Site {
+	if len(o.Devices) == 0 {
+		o = gatewaytest.Options{
+			Devices: []string{"10403"}, Poll: 10 * time.Millisecond, Pace: time.Millisecond, Report: 10 * time.Millisecond,
+		}
 	}
-	t.Cleanup(func() {
+	s := &Site{t: t, Dir: t.TempDir(), port: freePort(t), Gateway: gatewaytest.New(o)}
+	s.URL = fmt.Sprintf("http://localhost:%d", s.port)
+	s.gateway = s.Gateway.Start()
+	t.Cleanup(s.Gateway.Close)
+	return s
+}
+
+func (s *Site) run(caddyfile string) {
+	s.t.Helper()
+	if err := s.Load(caddyfile); err != nil {
+		s.t.Fatalf("loading the site: %v", err)
+	}
+	s.t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
-			t.Errorf("stopping Caddy: %v", err)
+			s.t.Errorf("stopping Caddy: %v", err)
 		}
 	})
-	return s
 }
 
 func freePort(t testing.TB) int {
