@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -83,6 +84,14 @@ func TestReadmeShowsCaddyfileExample(t *testing.T) {
 	nearest := slices.MaxFunc(shown, func(a, b string) int { return commonLines(a, example) - commonLines(b, example) })
 	line := commonLines(nearest, example)
 	t.Errorf("no block of README.md is Caddyfile.example; the nearest differs from line %d on:\nREADME.md:         %q\nCaddyfile.example: %q\ncopy the file into the block", line+1, lineAt(nearest, line), lineAt(example, line))
+}
+
+// Caddy warns at each start of a file that is not.
+func TestCaddyfileExampleIsFormatted(t *testing.T) {
+	example := []byte(read(t, "Caddyfile.example"))
+	if !bytes.Equal(caddyfile.Format(example), example) {
+		t.Error("Caddyfile.example is not formatted: caddy fmt --overwrite Caddyfile.example, and copy it into README.md")
+	}
 }
 
 // commonLines counts the lines that two texts have in common at their start.
