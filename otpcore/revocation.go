@@ -39,13 +39,14 @@ func (r *Revocations) EndAll(at time.Time) {
 	r.changes.Add(1)
 }
 
-// EndUser revokes every verification that the user has at now.
+// EndUser revokes every verification that the user has at now. Each call counts as later than
+// the one before, or it would not reach what was verified in between: see after.
 func (r *Revocations) EndUser(user string, now time.Time) {
 	defer r.changes.Add(1)
+	at := now.Truncate(time.Millisecond)
 	for {
-		last, known := r.users.LoadOrStore(user, now)
-		// A clock that was set back must not bring old verifications to life.
-		if !known || last.(time.Time).After(now) || r.users.CompareAndSwap(user, last, now) {
+		last, known := r.users.LoadOrStore(user, at)
+		if !known || r.users.CompareAndSwap(user, last, later(at, last.(time.Time).Add(time.Millisecond))) {
 			return
 		}
 	}

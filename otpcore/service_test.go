@@ -589,3 +589,24 @@ func TestVerificationAfterARevocationHoldsEvenInTheSameMillisecond(t *testing.T)
 		}
 	})
 }
+
+func TestEachRevocationEndsWhatWasVerifiedBeforeIt(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"in the same millisecond": 0, "with a clock that was set back": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, 100)
+				r := request("alice")
+				id, code := d.start(r)
+				d.Revocations.EndUser("alice", time.Now().Add(ahead))
+				v := d.must(otpcore.Accepted)(d.submit(id, r, code)).Verification
+				if d.Revocations.Revoked(v) {
+					t.Error("the first revocation ended what came after it")
+				}
+				d.Revocations.EndUser("alice", time.Now())
+				if !d.Revocations.Revoked(v) {
+					t.Error("the second revocation did not end what came before it")
+				}
+			})
+		})
+	}
+}

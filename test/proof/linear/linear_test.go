@@ -125,7 +125,7 @@ var revocationModel = porcupine.Model{
 		last, d := state.(int64), in.(deed)
 		switch {
 		case d.revoke:
-			return true, max(last, d.in.now)
+			return true, max(last+1, d.in.now)
 		case d.check:
 			return d.revoked == (d.verification.VerifiedAt.UnixMilli() <= last), last
 		}
