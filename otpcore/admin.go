@@ -26,7 +26,7 @@ type AttemptState struct {
 	Locked      bool      // only [Service.Unlock] helps
 }
 
-// NumberState is what was sent to a number on behalf of visitors behind a first factor.
+// NumberState is what was sent to a number of the directory on behalf of visitors behind a first factor.
 type NumberState struct {
 	Number Number
 	Sent   int // within the time of the limit

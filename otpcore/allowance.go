@@ -9,7 +9,8 @@ import (
 // class keeps the allowances of different kinds of visitors apart, so that
 // somebody who knows only the password cannot spend what the owner needs: a
 // browser that once held a verification of this user has its own, and what is typed
-// without any first factor is counted apart from what comes after one.
+// without any first factor is counted apart from what comes after one. Messages to typed
+// numbers are counted apart in any case, see numberCharge.
 func (u *Subject) class() string {
 	switch {
 	case u.known != "":
@@ -115,7 +116,11 @@ func (s *Service) messageCharges(u Subject, apart time.Duration) []charge {
 }
 
 func (s *Service) numberCharge(u Subject, apart time.Duration) charge {
-	return charge{s.Keys.Pseudonym("number "+u.class(), string(u.Number)), s.Limits.PhoneSends, apart, SendLimited}
+	class := u.class()
+	if u.Source == Asked && u.known == "" {
+		class = "asked" // whoever typed it: a user may type the number of any other
+	}
+	return charge{s.Keys.Pseudonym("number "+class, string(u.Number)), s.Limits.PhoneSends, apart, SendLimited}
 }
 
 func (s *Service) startCharges(u Subject) []charge {

@@ -550,6 +550,24 @@ func TestProvingOnesOwnNumberGivesNoAllowanceForAnothers(t *testing.T) {
 	})
 }
 
+func TestANumberTypedBehindAFirstFactorSpendsNothingOfItsOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, 100)
+		d.Limits.PhoneSends.N = 3
+		insider := request("bob")
+		insider.Subject.Source = otpcore.Asked // and it is alice's number
+		for range 3 {
+			d.start(insider)
+			time.Sleep(time.Minute)
+		}
+		d.must(otpcore.SendLimited)(d.Send(t.Context(), otpcore.ID{}, insider))
+		insider.Subject.User = "carol" // a second account gets no more for that number
+		d.must(otpcore.SendLimited)(d.Send(t.Context(), otpcore.ID{}, insider))
+		id, code := d.start(request("alice"))
+		d.must(otpcore.Accepted)(d.submit(id, request("alice"), code))
+	})
+}
+
 func TestRepeatingTheCodeDoesNotOutliveARevocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, 100)

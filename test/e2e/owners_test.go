@@ -121,6 +121,25 @@ func TestWhoKnowsOnlyTheNumberSpendsNothingOfItsOwner(t *testing.T) {
 	}
 }
 
+// An account of one's own is no key to the messages of somebody else.
+func TestWhoTypesTheNumberOfAnotherSpendsNothingOfItsOwner(t *testing.T) {
+	s := harness.Start(t, harness.Options{
+		TLS: true, Global: "countries 49 44\nlimits {\nresend_after 1s\nphone_sends 2 24h\n}", Phones: "alice," + mobile + "\n",
+		Before: "@recover path /recover\nsms_otp @recover {\nask_phone any\n}\n@rest not path /recover", Matcher: "@rest",
+	})
+	insider := s.Client("bob")
+	want(t, recoverBy(insider, "send", ask(mobile)), 202, "")
+	time.Sleep(1100 * time.Millisecond)
+	want(t, recoverBy(insider, "send", nil), 202, "")
+	want(t, recoverBy(s.Client("bob"), "send", ask(mobile)), 429, "send-limited")
+	s.Code(2)
+	owner := s.Client("alice")
+	owner.Enter()
+	if a := owner.Open("/"); a.Status != 200 {
+		t.Errorf("the owner: %d", a.Status)
+	}
+}
+
 func TestTypedNumbersUseAQuarterOfTheBudget(t *testing.T) {
 	s := harness.Start(t, twoRoutes("total_sends 8 24h\nip_starts 1000 1h"))
 	for i := range 10 {

@@ -112,8 +112,16 @@ func class(u otpcore.Subject) string {
 	return "stranger"
 }
 
+// payer is whose allowance of messages a visitor uses.
+func payer(u otpcore.Subject) string {
+	if c := class(u); c != "stranger" || u.Source != otpcore.Asked {
+		return c
+	}
+	return "asked"
+}
+
 func (b *bank) request(of *browser) otpcore.Request {
-	class := class(of.subject)
+	class := payer(of.subject)
 	return otpcore.Request{
 		Subject: of.subject, Site: "site.example.com", Length: 6, TTL: ttl, Seen: -1,
 		Compose: func(code string, _ time.Duration) string { return class + " " + code },
