@@ -151,8 +151,10 @@ func (s *Service) create(ctx context.Context, now time.Time, old *Challenge, r R
 		Binding: r.Binding, Blind: r.Blind,
 		Created: now.UnixMilli(), Expires: now.Add(r.TTL).UnixMilli(),
 	}
+	undo := func() {}
 	if old != nil {
-		if err := s.retire(ctx, now, old, c); err != nil {
+		var err error
+		if undo, err = s.retire(ctx, now, old, c); err != nil {
 			return nil, err
 		}
 	}
@@ -162,28 +164,34 @@ func (s *Service) create(ctx context.Context, now time.Time, old *Challenge, r R
 	s.sealCode(c, NewCode(r.Alphabet, r.Length))
 	c.messageSent(now, s.Limits.ResendAfter)
 	if err := s.Store.Create(ctx, c); err != nil {
+		undo() // the old code is all that its visitor has
 		return nil, fmt.Errorf("create challenge: %w", err)
 	}
 	return c, nil
 }
 
 // retire ends the challenge that c replaces. Attempts are handed on in the same
-// step that ends the old ones, so that guessing at both at once wins nothing.
-func (s *Service) retire(ctx context.Context, now time.Time, old, c *Challenge) error {
-	fresh := c.AttemptsLeft // a store may run the step again
+// step that ends the old ones, so that guessing at both at once wins nothing. Undo is for when c does not come to be.
+func (s *Service) retire(ctx context.Context, now time.Time, old, c *Challenge) (undo func(), _ error) {
+	fresh, ended := c.AttemptsLeft, false // a store may run the step again
 	err := s.Store.Update(ctx, old.ID, func(o *Challenge) error {
 		// Forms count messages on from challenge to challenge, or a reloaded form could match by chance.
 		c.Generation, c.AttemptsLeft = o.Sends, fresh
-		if o.StateAt(now) == Pending {
+		if ended = o.StateAt(now) == Pending; ended {
 			c.AttemptsLeft = min(c.AttemptsLeft, o.AttemptsLeft)
 			o.State = Locked
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("end old challenge: %w", err)
+		return nil, fmt.Errorf("end old challenge: %w", err)
 	}
-	return nil
+	return func() {
+		if ended {
+			// If that fails, the visitor asks for a new code.
+			_ = s.Store.Update(context.WithoutCancel(ctx), old.ID, func(o *Challenge) error { o.State = Pending; return nil })
+		}
+	}, nil
 }
 
 // dispatch sends the newest message of c from a worker, whose place is already reserved.

@@ -475,6 +475,22 @@ func TestFullStoreRefusesWithoutAMessageOrACharge(t *testing.T) {
 	d.start(other) // the refused ones were not charged, or the limit of 15 would be reached
 }
 
+func TestAFullStoreEndsNoChallengeThatItDoesNotReplace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, 1)
+		r := request("alice")
+		id, code := d.start(r)
+		d.must(otpcore.WrongCode)(d.submit(id, r, wrong(code)))
+		time.Sleep(r.TTL - 30*time.Second)
+		if _, err := d.Send(t.Context(), id, r); !errors.Is(err, otpcore.ErrStoreFull) {
+			t.Fatalf("send: %v, want ErrStoreFull", err)
+		}
+		if res := d.must(otpcore.Accepted)(d.submit(id, r, code)); res.View.AttemptsLeft != 3 {
+			t.Errorf("%d attempts left, want 3", res.View.AttemptsLeft)
+		}
+	})
+}
+
 func TestBudgetHoldsUnderConcurrencyAndLetsTheLiveFinish(t *testing.T) {
 	d := newDesk(t, 1000)
 	d.Limits.TotalSends = otpcore.Limit{N: 10, Per: time.Hour}
