@@ -76,6 +76,7 @@ type admin struct {
 type userAdmin struct {
 	admin
 	user    string // canonical
+	listed  bool   // in a phonebook
 	numbers []otpcore.Number
 }
 
@@ -97,7 +98,12 @@ func (a admin) route(path string) error {
 	if err != nil || user == "" {
 		return adminError(http.StatusBadRequest, "the user is missing: GET /sms_otp/users/<name>")
 	}
-	u := &userAdmin{admin: a, user: user, numbers: a.app.numbersOf(user)}
+	numbers := a.app.numbersOf(user)
+	u := &userAdmin{admin: a, user: user, listed: len(numbers) > 0, numbers: numbers}
+	// Where visitors type their number and nobody names them, it is all that they are called.
+	if n, err := otpcore.ParseNumber(user); err == nil && !slices.Contains(numbers, n) {
+		u.numbers = append(u.numbers, n)
+	}
 	if len(parts) == 2 {
 		return a.method(u.inspect, http.MethodGet)
 	}
@@ -226,7 +232,7 @@ func (u *userAdmin) inspect() error {
 		return err
 	}
 	body := userJSON{
-		Pseudonym: pseudonym(u.svc.Keys, u.user), InPhonebook: len(u.numbers) > 0, Phones: []phoneJSON{},
+		Pseudonym: pseudonym(u.svc.Keys, u.user), InPhonebook: u.listed, Phones: []phoneJSON{},
 		attemptJSON: attemptsOf(state.Attempts), RevokedAt: unix(state.RevokedAt), PassUntil: unix(state.PassUntil),
 	}
 	if state.Asked.Wrong > 0 || state.Asked.Consecutive > 0 {
@@ -284,7 +290,7 @@ func (u *userAdmin) pass() error {
 		return err
 	}
 	u.audit("an administrator issued a code of the help desk", zap.Time("until", until))
-	return u.json(passJSON{code, until.Unix(), len(u.numbers) > 0, attemptsOf(state.Attempts).Locked})
+	return u.json(passJSON{code, until.Unix(), u.listed, attemptsOf(state.Attempts).Locked})
 }
 
 // audit notes who did it as far as Caddy knows: the address that asked.

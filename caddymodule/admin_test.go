@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,50 @@ func TestUnlockReachesTheNumberAndABrowserThatTheOwnerUsedBefore(t *testing.T) {
 	}
 	if a := c.Verify(code); a.Status != http.StatusOK {
 		t.Errorf("the right code after unlocking: %d %s", a.Status, a.Body)
+	}
+}
+
+// On a route where visitors type their number and nobody names them, somebody who knows
+// a number can lock it. What helps its owner is the user's name or, where there is none, the number itself.
+func TestUnlockReachesWhoTypesTheNumber(t *testing.T) {
+	const phone = "+491713920000"
+	for _, name := range []string{"alice", "+49 171 3920000"} {
+		t.Run(name, func(t *testing.T) {
+			o := harness.Options{
+				Admin: true, NoAuth: true, Block: "ask_phone any",
+				Global: "countries 49\n" + fmt.Sprintf(patient, "lock_after 4\nphone_sends 1 24h"),
+			}
+			if name == "alice" {
+				o.Phones = "alice," + phone + "\n"
+			}
+			s := harness.Start(t, o)
+			c := s.Client("")
+			if a := c.Call("send", url.Values{"phone": {phone}}); a.Status != http.StatusAccepted {
+				t.Fatalf("send: %d %s", a.Status, a.Body)
+			}
+			code := s.Code(1)
+			for range 4 {
+				c.Verify(harness.Wrong(code))
+			}
+			if a := c.Verify(code); a.Problem() != "locked" {
+				t.Fatalf("the right code of a locked number: %d %s", a.Status, a.Body)
+			}
+			path := "users/" + url.PathEscape(name)
+			shown := mustAdmin(t, s, "GET", path).json(t)
+			if asked, _ := shown["without_first_factor"].(map[string]any); asked["locked"] != true || asked["wrong_codes"] != 4.0 {
+				t.Errorf("locked: %v", shown)
+			}
+			if listed := shown["in_phonebook"]; listed != (name == "alice") {
+				t.Errorf("in the phonebook: %v", listed)
+			}
+			mustAdmin(t, s, "POST", path+"/unlock")
+			if a := c.Verify(code); a.Status != http.StatusOK {
+				t.Errorf("the right code after unlocking: %d %s", a.Status, a.Body)
+			}
+			if a := s.Client("").Call("send", url.Values{"phone": {phone}}); a.Status != http.StatusAccepted {
+				t.Errorf("another message after unlocking: %d %s", a.Status, a.Body)
+			}
+		})
 	}
 }
 

@@ -132,7 +132,7 @@ func printUser(w io.Writer, user string, answer []byte, _ time.Time) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "User\t%s, in the log %s\n", user, u.Pseudonym)
-	if !u.InPhonebook {
+	if len(u.Phones) == 0 {
 		fmt.Fprintln(t, "Phone\tnone in the phonebooks; look at the spelling")
 	}
 	for _, p := range u.Phones {

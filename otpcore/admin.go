@@ -11,7 +11,7 @@ import (
 // owner used before have spent is not part of it: only they know under which name it is counted.
 type UserState struct {
 	Attempts  AttemptState // after a first factor
-	Asked     AttemptState // where no first factor stands before
+	Asked     AttemptState // of visitors without a first factor who typed one of the user's numbers: the worst
 	Numbers   []NumberState
 	RevokedAt time.Time // zero: never
 	PassUntil time.Time // end of the live pass; zero: there is none
@@ -40,10 +40,12 @@ func (s *Service) Inspect(ctx context.Context, user string, numbers ...Number) (
 	if state.Attempts, err = s.attemptState(ctx, now, Subject{User: user, FirstFactor: true}); err != nil {
 		return state, err
 	}
-	if state.Asked, err = s.attemptState(ctx, now, Subject{User: user}); err != nil {
-		return state, err
-	}
 	for _, n := range numbers {
+		asked, err := s.attemptState(ctx, now, typist(n))
+		if err != nil {
+			return state, err
+		}
+		state.Asked = worse(state.Asked, asked)
 		t, err := s.tally(ctx, s.numberCharge(Subject{Number: n, FirstFactor: true}, 0).key)
 		if err != nil {
 			return state, err
@@ -58,6 +60,16 @@ func (s *Service) Inspect(ctx context.Context, user string, numbers ...Number) (
 		state.PassUntil = issued.Add(PassLife)
 	}
 	return state, nil
+}
+
+// typist is a visitor without a first factor, who is known by the number that he typed alone.
+func typist(n Number) Subject { return Subject{Number: n, Source: Asked} }
+
+func worse(a, b AttemptState) AttemptState {
+	if b.Locked || !a.Locked && b.Wrong >= a.Wrong {
+		return b
+	}
+	return a
 }
 
 func (s *Service) attemptState(ctx context.Context, now time.Time, u Subject) (AttemptState, error) {
@@ -82,22 +94,26 @@ func ahead(at, now time.Time) time.Time {
 }
 
 // Unlock gives the user all attempts back, in whatever browser, and the numbers
-// all of their messages. The budget of the whole server stays spent.
+// all of their messages, with the attempts of whoever typed them without a first factor. The
+// budget of the whole server stays spent.
 func (s *Service) Unlock(ctx context.Context, user string, numbers ...Number) error {
-	for _, firstFactor := range []bool{true, false} {
-		u := Subject{User: user, FirstFactor: firstFactor}
-		if err := s.clear(ctx, s.attemptsOf(u).key); err != nil {
-			return fmt.Errorf("unlock user: %w", err)
-		}
-		for _, u.Number = range numbers {
+	subjects := []Subject{{User: user, FirstFactor: true}}
+	for _, n := range numbers {
+		subjects = append(subjects, typist(n))
+		for _, u := range []Subject{{Number: n, FirstFactor: true}, typist(n)} {
 			if err := s.clear(ctx, s.numberCharge(u, 0).key); err != nil {
 				return fmt.Errorf("unlock number: %w", err)
 			}
 		}
 	}
-	err := s.Store.Tally(ctx, s.unlocksKey(user), func(t *Tally) error { t.Streak++; return nil })
-	if err != nil {
-		return fmt.Errorf("unlock known browsers: %w", err)
+	for _, u := range subjects {
+		if err := s.clear(ctx, s.attemptsOf(u).key); err != nil {
+			return fmt.Errorf("unlock user: %w", err)
+		}
+		err := s.Store.Tally(ctx, s.unlocksKey(u), func(t *Tally) error { t.Streak++; return nil })
+		if err != nil {
+			return fmt.Errorf("unlock known browsers: %w", err)
+		}
 	}
 	return nil
 }
@@ -106,8 +122,8 @@ func (s *Service) clear(ctx context.Context, key Pseudonym) error {
 	return s.Store.Tally(ctx, key, func(t *Tally) error { *t = Tally{}; return nil })
 }
 
-// unlocksKey counts how often a user was unlocked, as a streak, since that is never forgotten.
-func (s *Service) unlocksKey(user string) Pseudonym { return s.Keys.Pseudonym("unlocks", user) }
+// unlocksKey counts how often somebody was unlocked, as a streak, since that is never forgotten.
+func (s *Service) unlocksKey(u Subject) Pseudonym { return s.Keys.Pseudonym("unlocks", u.name()) }
 
 // recall finds out under which name the allowance of a browser is counted that
 // the owner used before. There is no list of these browsers, so what reaches all
@@ -118,7 +134,7 @@ func (s *Service) recall(ctx context.Context, u *Subject) error {
 	if u.Known == nil || u.Known.Number != u.Number {
 		return nil
 	}
-	t, err := s.tally(ctx, s.unlocksKey(u.User))
+	t, err := s.tally(ctx, s.unlocksKey(*u))
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,10 @@ func TestUnlockReachesEveryKindOfVisitor(t *testing.T) {
 	known := &otpcore.Verification{ID: otpcore.NewID(), Number: number}
 	for name, change := range map[string]func(*otpcore.Subject){
 		"known browser":   func(u *otpcore.Subject) { u.Known = known },
-		"no first factor": func(u *otpcore.Subject) { u.FirstFactor, u.Source = false, otpcore.Asked },
+		"no first factor": func(u *otpcore.Subject) { u.User, u.FirstFactor, u.Source = "", false, otpcore.Asked },
+		"no first factor, in a known browser": func(u *otpcore.Subject) {
+			u.User, u.FirstFactor, u.Source, u.Known = "", false, otpcore.Asked, known
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
