@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
@@ -19,8 +18,11 @@ func (v *visit) asked() otpcore.Subject {
 // provable tells whether a typed number may be proven here: any of an allowed
 // country, or else one of the phonebook, and only the user's own where one is named.
 func (v *visit) provable(n otpcore.Number) bool {
+	if !v.h.app.mayText(n, v.h.Phonebook) {
+		return false
+	}
 	if v.h.AskPhone.Any {
-		return slices.Contains(v.h.app.Countries, n.CallingCode())
+		return true
 	}
 	if v.user != "" {
 		entry, ok := v.h.Phonebook.lookup(v.subject.User)

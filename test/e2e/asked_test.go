@@ -129,6 +129,23 @@ func TestATypedNumberMustBeTheUsersOwn(t *testing.T) {
 	}
 }
 
+func TestCountriesHoldForTypedNumbersOfThePhonebookToo(t *testing.T) {
+	s := harness.Start(t, harness.Options{
+		NoAuth: true, Global: "countries 49", Block: "ask_phone", Phones: "alice," + mobile + "\nbob,+447700900456\n",
+	})
+	abroad := s.Client("")
+	want(t, abroad.Call("send", ask("+447700900456")), 202, "") // as any number looks that is not known
+	allowed := s.Client("")
+	want(t, allowed.Call("send", ask(mobile)), 202, "")
+	want(t, allowed.Verify(s.Code(1)), 200, "")
+	time.Sleep(500 * time.Millisecond) // longer than a message to such a number may linger
+	for _, m := range s.Gateway.Messages() {
+		if m.To != mobile {
+			t.Errorf("a message went to %s", m.To)
+		}
+	}
+}
+
 func TestKnownAndUnknownNumbersTakeTheSameTime(t *testing.T) {
 	const rounds = 500
 	var phones strings.Builder
