@@ -111,8 +111,16 @@ func (v *visit) unseal(text, use string) *keptRequest {
 	if json.Unmarshal(plain, k) != nil || k.URL != cleanURL(v.url) || v.now.Sub(time.Unix(k.At, 0)) > keptLife {
 		return nil
 	}
-	k.whole = use == keptField
+	if k.whole = use == keptField; k.whole && !k.complete() {
+		return nil
+	}
 	return k
+}
+
+// complete tells whether the body is there: a program's handle, shown on a page, lacks it.
+func (k *keptRequest) complete() bool {
+	digest := sha256.Sum256(k.Body)
+	return bytes.Equal(digest[:], k.Digest)
 }
 
 // replay makes the visitor's request the kept one again and hands it on. It

@@ -263,6 +263,21 @@ func TestAProgramConfirms(t *testing.T) {
 	}
 }
 
+func TestAProgramsHandleRunsNothingFromThePage(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
+	handle, _ := want(t, c.Do("POST", "/pay", "amount=5&to=shop", form), 403, "step-up-required").JSON()["request"].(string)
+	page := c.Submit("/pay?sms_otp=send", url.Values{"request": {handle}})
+	if page.Status != 202 {
+		t.Fatalf("%d %s", page.Status, page.Body)
+	}
+	c.Submit("/pay?sms_otp=verify", url.Values{"code": {s.Code(1)}, "kept": {keptIn(t, page)}})
+	if hits := s.Upstream.Hits(); len(hits) != 0 {
+		t.Errorf("what was confirmed had a body; what ran is %+v", hits)
+	}
+}
+
 func TestWhatTheMessageNamesMustBeClear(t *testing.T) {
 	s := harness.Start(t, pay())
 	c := s.Client("alice")
