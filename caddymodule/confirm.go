@@ -26,10 +26,11 @@ func (v *visit) confirm() error {
 	}
 	var err error
 	if v.kept, err = v.keep(); err != nil {
-		if errors.Is(err, errTooLargeToKeep) {
+		// The server may allow less than we do.
+		if errors.Is(err, errTooLargeToKeep) || errors.As(err, new(*http.MaxBytesError)) {
 			return v.refuse(problemKeptLarge, otpcore.Result{})
 		}
-		return nil // the client has gone away in the middle of its request
+		return v.refuse(problemCutOff, otpcore.Result{})
 	}
 	if token := v.r.Header.Get(confirmHeader); token != "" {
 		passed, err := v.redeem(token)

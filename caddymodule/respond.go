@@ -28,6 +28,7 @@ var (
 	problemConfirm     = problem{"step-up-required", 403, "Confirmation needed", "This request needs a code of its own. POST the field request to ?sms_otp=send, then with the code to ?sms_otp=verify, and repeat the request with the header Sms-Otp-Confirm.", web.Offer}
 	problemDetail      = problem{"bad-action", 422, "Unclear request", "A field that the message names must stand in the request exactly once.", web.BadAction}
 	problemKeptLarge   = problem{"too-large", 413, "Too large", "A request that is to be confirmed has at most 64 KiB.", web.TooLarge}
+	problemCutOff      = problem{"bad-action", 400, "Unreadable request", "The body of the request did not come whole.", web.BadAction}
 	problemBadAction   = problem{"bad-action", 400, "Unknown action", "The query parameter sms_otp is reserved: send, verify, status or logout, once.", web.BadAction}
 	problemMethod      = problem{"bad-action", 405, "Wrong method", "This action changes something: use POST.", web.BadAction}
 	problemBadBody     = problem{"bad-action", 422, "Unreadable body", "The body must be an urlencoded form or a flat JSON object, with each field once.", web.BadAction}

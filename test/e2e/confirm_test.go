@@ -1,7 +1,11 @@
 package e2e
 
 import (
+	"bufio"
+	"encoding/base64"
+	"fmt"
 	"html"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -260,6 +264,36 @@ func TestAProgramConfirms(t *testing.T) {
 	hits := s.Upstream.Hits()
 	if len(hits) != 1 || hits[0].Body != body || hits[0].Header.Get("Sms-Otp-Confirm") != "" {
 		t.Errorf("the upstream saw %+v", hits)
+	}
+}
+
+// raw sends a request as it stands here, and returns the status line of the answer.
+func raw(t *testing.T, s *harness.Site, head, body string) string {
+	t.Helper()
+	host := strings.TrimPrefix(s.URL, "http://")
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	login := base64.StdEncoding.EncodeToString([]byte("alice:" + harness.Password))
+	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n%s", head, host, login, body)
+	status, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(status)
+}
+
+func TestARequestThatCannotBeReadIsNotCalledDone(t *testing.T) {
+	o := pay()
+	o.Before += "request_body {\nmax_size 10\n}\n"
+	s := harness.Start(t, o)
+	if status := raw(t, s, "POST /pay", "zz\r\n"); status != "HTTP/1.1 400 Bad Request" {
+		t.Errorf("a body that is no body: %s", status)
+	}
+	if status := raw(t, s, "POST /pay", "10\r\namount=1&to=shop\r\n0\r\n\r\n"); status != "HTTP/1.1 413 Request Entity Too Large" {
+		t.Errorf("more than the server takes: %s", status)
 	}
 }
 
