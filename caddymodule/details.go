@@ -45,6 +45,9 @@ func (h *Handler) details(k *keptRequest) (map[string]string, error) {
 
 // parameters are what an application may read from the request, by name.
 func (k *keptRequest) parameters() (fields, url.Values, error) {
+	if !k.plain() {
+		return nil, nil, errMalformed
+	}
 	form, err := parseFields(k.Header["Content-Type"], string(k.Body))
 	if err != nil {
 		return nil, nil, err
@@ -52,6 +55,15 @@ func (k *keptRequest) parameters() (fields, url.Values, error) {
 	_, query, _ := strings.Cut(k.URL, "?")
 	values, err := url.ParseQuery(query)
 	return form, values, err
+}
+
+// plain tells whether the body means to an application what it means to us. One that is
+// compressed, or in another character set, can be written so that it is a form before it is
+// decoded and another one after that.
+func (k *keptRequest) plain() bool {
+	_, params, err := mime.ParseMediaType(k.Header["Content-Type"])
+	charset := params["charset"]
+	return err == nil && k.Header["Content-Encoding"] == "" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
 // formField returns the field that a placeholder such as {form.amount} names.

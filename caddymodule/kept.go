@@ -30,7 +30,7 @@ const (
 
 // keptHeaders are what goes on with a kept request. Cookies and credentials come
 // from the request that brings the code, so that no password is kept.
-var keptHeaders = []string{"Content-Type", "Accept", "Origin", "Referer"}
+var keptHeaders = []string{"Content-Type", "Content-Encoding", "Accept", "Origin", "Referer"}
 
 // keptRequest is a request that waits for its code. It travels through the
 // browser, sealed, so that nothing is stored for it and two of them in two tabs do not meet.
@@ -65,8 +65,9 @@ func (v *visit) keep() (*keptRequest, error) {
 		Header: make(map[string]string),
 	}
 	for _, name := range keptHeaders {
-		if value := v.r.Header.Get(name); value != "" {
-			k.Header[name] = value
+		// All lines: who looks at the first and who looks at the last shall see the same.
+		if values := v.r.Header.Values(name); len(values) > 0 {
+			k.Header[name] = strings.Join(values, ", ")
 		}
 	}
 	return k, nil
@@ -74,7 +75,7 @@ func (v *visit) keep() (*keptRequest, error) {
 
 // binding names exactly this request: what is confirmed is what is run.
 func (k *keptRequest) binding() string {
-	return strings.Join([]string{k.Method, k.URL, k.Header["Content-Type"], string(k.Digest)}, "\x00")
+	return strings.Join([]string{k.Method, k.URL, k.Header["Content-Type"], k.Header["Content-Encoding"], string(k.Digest)}, "\x00")
 }
 
 // keptContext binds what is sealed to its use, the user and the site.
@@ -137,7 +138,7 @@ func (v *visit) replay() error {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(k.Body)), int64(len(k.Body))
 	r.TransferEncoding, r.Trailer = nil, nil
 	r.PostForm, r.Form, r.MultipartForm = nil, nil, nil
-	for _, name := range append(keptHeaders, "Expect", "Content-Length", "Transfer-Encoding", "Content-Encoding") {
+	for _, name := range append(keptHeaders, "Expect", "Content-Length", "Transfer-Encoding") {
 		r.Header.Del(name)
 	}
 	for name, value := range k.Header {

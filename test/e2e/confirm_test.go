@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"fmt"
 	"html"
@@ -347,6 +349,65 @@ func TestWhatTheMessageNamesMustBeClear(t *testing.T) {
 	first, rest, _ := strings.Cut(text, "\n")
 	if strings.ContainsAny(first, "@#\u202e") || strings.Contains(first, "evil.example") || strings.Contains(rest, "evil") {
 		t.Errorf("what was typed reads as more than text: %q", text)
+	}
+}
+
+// compressed is a body that says one thing to who unpacks it, and has another in its comment for who does not.
+func compressed(t *testing.T, inside, comment string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Comment = "&" + comment + "&"
+	if _, err := z.Write([]byte(inside)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestABodyThatTheUpstreamReadsInAnotherWayIsNotConfirmed(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	packed := compressed(t, "amount=9999&to=thief", "amount=1&to=shop")
+	wide := "amount=1&to=shop" + strings.Join(strings.Split("&amount=9999&to=thief&", ""), "\x00")
+	for name, r := range map[string]struct {
+		body   string
+		header http.Header
+	}{
+		"compressed":            {packed, http.Header{"Content-Type": {form}, "Content-Encoding": {"gzip"}}},
+		"another character set": {wide, http.Header{"Content-Type": {form + "; charset=utf-16le"}}},
+		"an unclear set":        {wide, http.Header{"Content-Type": {form + "; charset=utf-16le; x"}}},
+		"two types":             {"amount=1&to=shop", http.Header{"Content-Type": {form, "multipart/form-data; boundary=amount"}}},
+	} {
+		if a := c.Do("POST", "/pay", r.body, r.header); a.Status != 422 {
+			t.Errorf("%s: %d %s", name, a.Status, a.Body)
+		}
+	}
+	if a := c.Do("POST", "/pay", "amount=1&to=shop", http.Header{"Content-Type": {form + "; charset=UTF-8"}}); a.Status != 403 {
+		t.Errorf("a form that says that it is in UTF-8: %d %s", a.Status, a.Body)
+	}
+}
+
+// What is unpacked only once it was confirmed is not what was confirmed.
+func TestAConfirmationIsForTheEncodingToo(t *testing.T) {
+	o := pay()
+	o.Block = "confirm\nsite Example"
+	s := harness.Start(t, o)
+	c := s.Client("alice")
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"application/json"}}
+	body := compressed(t, "amount=9999", "amount=1")
+	handle, _ := want(t, c.Do("POST", "/pay", body, form), 403, "step-up-required").JSON()["request"].(string)
+	want(t, c.Do("POST", "/pay?sms_otp=send", "request="+handle, form), 202, "")
+	token, _ := want(t, c.Do("POST", "/pay?sms_otp=verify", "request="+handle+"&code="+s.Code(1), form), 200, "").JSON()["confirm"].(string)
+	form.Set("Sms-Otp-Confirm", token)
+	other := form.Clone()
+	other.Set("Content-Encoding", "gzip")
+	want(t, c.Do("POST", "/pay", body, other), 403, "step-up-required")
+	if a := c.Do("POST", "/pay", body, form); a.Status != 200 || len(s.Upstream.Hits()) != 1 {
+		t.Errorf("as it was confirmed: %d, %d hits", a.Status, len(s.Upstream.Hits()))
 	}
 }
 
