@@ -144,7 +144,7 @@ func (v *visit) verify() error {
 	if res.Outcome == otpcore.Accepted && res.Verification != nil {
 		return v.accepted(form, res)
 	}
-	if res.Outcome == otpcore.NoChallenge && v.h.Confirm && id != (otpcore.ID{}) {
+	if res.Outcome == otpcore.NoChallenge && v.h.Confirm && res.View != nil && res.View.State == otpcore.Verified {
 		return v.alreadyDone()
 	}
 	// Back to the form after it was answered: the visitor is in, and wants to go on.

@@ -98,7 +98,8 @@ func (v *visit) transactionName() otpcore.Pseudonym {
 
 // transaction returns the newest challenge of this browser for the kept request,
 // and notes what the next one would be called. Its id follows from the browser, the request and
-// a count, so that two transactions in two tabs have two challenges and a reload finds its own.
+// a count, so that two transactions in two tabs have two challenges and a reload finds its own; from
+// the user and the number as well, or a challenge that a new number has ended would stand in the way.
 func (v *visit) transaction() (res otpcore.Result, held bool, err error) {
 	if ids := v.challengeIDs(); len(ids) > 0 {
 		v.browser = ids[0]
@@ -106,8 +107,9 @@ func (v *visit) transaction() (res otpcore.Result, held bool, err error) {
 		v.browser = otpcore.NewID()
 	}
 	r := v.request()
+	whose := strings.Join([]string{v.browser.String(), v.site, v.subject.User, string(v.subject.Number), r.Binding.String()}, "\x00")
 	for n := range maxTransactions {
-		v.newID = otpcore.ID(v.svc.Keys.Pseudonym("transaction "+strconv.Itoa(n), v.browser.String()+r.Binding.String()))
+		v.newID = otpcore.ID(v.svc.Keys.Pseudonym("transaction "+strconv.Itoa(n), whose))
 		next, err := v.svc.Status(v.r.Context(), v.newID, r)
 		if err != nil || next.ID == (otpcore.ID{}) {
 			return res, held, err

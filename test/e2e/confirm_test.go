@@ -97,6 +97,30 @@ func TestAConfirmedRequestRunsOnceByteForByte(t *testing.T) {
 	}
 }
 
+// Nobody must read that a transaction is done which never ran.
+func TestATransactionWhoseChallengeIsGoneIsNotCalledDone(t *testing.T) {
+	o := pay()
+	o.Global += "\ncountries 44"
+	o.Block += "\nphone {header.X-Phone}"
+	s := harness.Start(t, o)
+	c := s.Client("alice")
+	c.Header.Set("X-Phone", harness.Numbers["alice"])
+	kept := keptIn(t, c.Submit("/pay", transfer("5", "shop")))
+	c.Header.Set("X-Phone", harness.Numbers["bob"]) // a new number ends the challenge
+	gone := c.Submit("/pay?sms_otp=verify", url.Values{"code": {s.Code(1)}, "kept": {kept}})
+	if gone.Status != 403 || strings.Contains(gone.Body, "You are verified") {
+		t.Errorf("%d %s", gone.Status, gone.Body)
+	}
+	// The page offers another code for the same transaction.
+	sent := c.Submit("/pay?sms_otp=send", url.Values{"kept": {keptIn(t, gone)}})
+	if sent.Status != 202 || len(s.Upstream.Hits()) != 0 {
+		t.Fatalf("%d %s", sent.Status, sent.Body)
+	}
+	if a := c.Submit("/pay?sms_otp=verify", url.Values{"code": {s.Code(2)}, "kept": {keptIn(t, sent)}}); a.Status != 200 || len(s.Upstream.Hits()) != 1 {
+		t.Errorf("with another code: %d, %d hits", a.Status, len(s.Upstream.Hits()))
+	}
+}
+
 func TestReloadOfATransactionsPageCostsNothing(t *testing.T) {
 	s := harness.Start(t, pay())
 	c := s.Client("alice")
