@@ -87,7 +87,9 @@ func (v *visit) findNumber() *problem {
 			v.subject.Number, err = otpcore.ParseNumber(written)
 		}
 		if err != nil {
-			v.h.log.Warn("no phone number for a user", zap.String("placeholder", v.h.Phone))
+			if v.h.app.engine.complaints.due("no phone", v.now) {
+				v.h.log.Warn("no phone number for a user", zap.String("placeholder", v.h.Phone))
+			}
 			return &problemNoPhone
 		}
 	} else {

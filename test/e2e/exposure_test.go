@@ -109,6 +109,28 @@ func TestNumbersComeFromTheOperatorAlone(t *testing.T) {
 	}
 }
 
+// A cause is named once, however often somebody meets it.
+func TestRefusalsDoNotFillTheLog(t *testing.T) {
+	for name, test := range map[string]struct{ block, line string }{
+		"no number": {"phone {header.X-Phone}", "no phone number for a user"},
+		"no user":   {"user {header.X-User}", "there is no user"},
+		"a country": {"phone +12025550123", "outside the allowed countries"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := harness.Start(t, harness.Options{Block: test.block, Global: "countries 44"})
+			c := s.Client("alice")
+			for range 20 {
+				if a := c.Do("GET", "/", "", nil); a.Status != 403 {
+					t.Fatalf("%d %s", a.Status, a.Body)
+				}
+			}
+			if n := strings.Count(s.Log(), test.line); n != 1 {
+				t.Errorf("%q stands in the log %d times", test.line, n)
+			}
+		})
+	}
+}
+
 func TestThePageIsNeitherKeptNorFramed(t *testing.T) {
 	s := harness.Start(t, harness.Options{TLS: true})
 	page := s.Client("alice").Open("/")
