@@ -50,10 +50,15 @@ func (t *Tally) Take(now time.Time, l Limit) (at time.Time, ok bool) {
 // FreeApart is Free that also waits for the pause which TakeApart began.
 func (t *Tally) FreeApart(now time.Time, l Limit) time.Time {
 	at := t.Free(now, l)
-	if until := time.UnixMilli(t.Until); until.After(at) {
+	if until := time.UnixMilli(t.Until); until.After(at) && !t.fromTheFuture(now) {
 		return until
 	}
 	return at
+}
+
+// fromTheFuture tells that the clock was set back since the last charge, which must not make a pause last.
+func (t *Tally) fromTheFuture(now time.Time) bool {
+	return len(t.Times) > 0 && now.Add(clockSkew).UnixMilli() < t.Times[len(t.Times)-1]
 }
 
 // TakeApart is Take that also keeps the given time between two charges.

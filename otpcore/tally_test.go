@@ -58,6 +58,22 @@ func TestChargesStayApart(t *testing.T) {
 	}
 }
 
+func TestClockThatIsSetBackMakesNoPauseLast(t *testing.T) {
+	var tally Tally
+	l := Limit{N: 2, Per: time.Hour}
+	now := time.UnixMilli(1_790_000_000_000)
+	tally.TakeApart(now, l, 30*time.Second)
+	if _, ok := tally.TakeApart(now.Add(-time.Second), l, 30*time.Second); ok {
+		t.Error("who was a second late got another")
+	}
+	if _, ok := tally.TakeApart(now.Add(-time.Hour), l, 30*time.Second); !ok {
+		t.Error("the pause lasts an hour")
+	}
+	if _, ok := tally.TakeApart(now.Add(-time.Hour+time.Minute), l, 30*time.Second); ok {
+		t.Error("three within the limit of two")
+	}
+}
+
 func TestTallyIsIdleOnlyWhenItSaysNothing(t *testing.T) {
 	l := Limit{N: 1, Per: time.Hour}
 	now := time.UnixMilli(1_790_000_000_000)
