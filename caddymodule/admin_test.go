@@ -104,6 +104,19 @@ func guessWrong(t *testing.T, s *harness.Site, c *harness.Client, times int) (co
 	return code
 }
 
+// waitForContact waits until the phone was heard of, which happens beside the message.
+func waitForContact(t *testing.T, s *harness.Site) {
+	t.Helper()
+	for range 1000 {
+		device := mustAdmin(t, s, "GET", "").json(t)["devices"].([]any)[0].(map[string]any)
+		if device["last_contact"] != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("nothing was heard of the phone")
+}
+
 func TestAdminTellsHowTheServerStands(t *testing.T) {
 	s := startWithAdmin(t, "total_sends 40 2h")
 	a := mustAdmin(t, s, "GET", "")
@@ -115,6 +128,7 @@ func TestAdminTellsHowTheServerStands(t *testing.T) {
 	}
 	c := s.Client("alice")
 	code := guessWrong(t, s, c, 0)
+	waitForContact(t, s)
 	got := mustAdmin(t, s, "GET", "").json(t)
 	if got["pending"] != 1.0 || got["capacity"] != 100000.0 {
 		t.Errorf("challenges: %v", got)
