@@ -117,15 +117,24 @@ func TestATrustedBrowserIsStillInWhenItIsOpenedAgain(t *testing.T) {
 	}
 }
 
-func TestAFormIsNotLostWhenItsVerificationIs(t *testing.T) {
-	s, b := harness.Start(t, harness.Options{Upstream: http.HandlerFunc(shop), Global: soon, Admin: true}), newTab(t)
+// payTooLate sends the form of the shop when the verification is over, and is offered a code.
+func (b *tab) payTooLate(s *harness.Site) {
+	b.t.Helper()
 	b.signIn(s)
 	b.enter(s.Code(1))
 	b.until(inShop)
 	time.Sleep(pause)
-	administer(t, s, "alice/revoke")
+	administer(b.t, s, "alice/revoke")
 	b.run(chromedp.Click("#pay", chromedp.ByQuery))
-	b.until(`document.readyState == "complete" && document.querySelector("form[action*=send] button")`)
+	b.until(offered)
+}
+
+// offered is when nothing was sent yet, and a button sends.
+const offered = `document.readyState == "complete" && document.querySelector("form[action*=send] button")`
+
+func TestAFormIsNotLostWhenItsVerificationIs(t *testing.T) {
+	s, b := harness.Start(t, harness.Options{Upstream: http.HandlerFunc(shop), Global: soon, Admin: true}), newTab(t)
+	b.payTooLate(s)
 	if text := b.text(); !strings.Contains(text, "What you submitted is kept") {
 		t.Errorf("the page does not say that nothing is lost: %s", text)
 	}
@@ -148,13 +157,7 @@ func TestAFormIsNotLostWhenItsVerificationIs(t *testing.T) {
 
 func TestAKeptFormGoesOnWhenTheOtherTabPasses(t *testing.T) {
 	s, b := harness.Start(t, harness.Options{Upstream: http.HandlerFunc(shop), Global: soon, Admin: true}), newTab(t)
-	b.signIn(s)
-	b.enter(s.Code(1))
-	b.until(inShop)
-	time.Sleep(pause)
-	administer(t, s, "alice/revoke")
-	b.run(chromedp.Click("#pay", chromedp.ByQuery))
-	b.until(`document.readyState == "complete" && document.querySelector("form[action*=send] button")`)
+	b.payTooLate(s)
 	b.run(chromedp.Click("form[action*=send] button", chromedp.ByQuery))
 	b.until(ready)
 	other := b.another()
@@ -218,9 +221,9 @@ func TestAPageOffersLogout(t *testing.T) {
 	b.until(inShop)
 	before := len(s.Upstream.Hits())
 	b.run(chromedp.Click("#logout", chromedp.ByQuery))
-	b.until(`document.readyState == "complete" && document.querySelector("form[action*=send] button")`)
+	b.until(offered)
 	b.run(chromedp.Navigate(s.URL + "/account"))
-	b.until(`document.readyState == "complete" && document.querySelector("form[action*=send] button")`)
+	b.until(offered)
 	for _, hit := range s.Upstream.Hits()[before:] {
 		if hit.URI != "/favicon.ico" {
 			t.Errorf("got through after logout: %s %s", hit.Method, hit.URI)
