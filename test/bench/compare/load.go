@@ -115,16 +115,24 @@ func (c *conn) prepare(method, path string, header http.Header, body string) {
 var errAnswer = errors.New("the answer is not HTTP/1.1 as this client knows it")
 
 func (c *conn) request() (int, error) {
-	if _, err := c.Write(c.turn[c.next%len(c.turn)]); err != nil {
+	if err := c.ask(); err != nil {
 		return 0, err
 	}
+	return c.read()
+}
+
+func (c *conn) ask() error {
+	_, err := c.Write(c.turn[c.next%len(c.turn)])
 	c.next++
+	return err
+}
+
+func (c *conn) read() (status int, err error) {
 	line, err := c.answer.ReadSlice('\n')
 	if err != nil || len(line) < 12 {
 		return 0, errors.Join(err, errAnswer)
 	}
-	status, err := strconv.Atoi(string(line[9:12]))
-	if err != nil {
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
 		return 0, errAnswer
 	}
 	length, err := c.header()

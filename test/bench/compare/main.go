@@ -69,6 +69,10 @@ func compare(p plan) error {
 	if r.user, err = p.wholeUsers(); err != nil {
 		return fmt.Errorf("whole users: %w", err)
 	}
+	fmt.Fprintln(os.Stderr, "measuring the first byte of the page")
+	if r.firstByte, err = p.firstByte(); err != nil {
+		return fmt.Errorf("first byte: %w", err)
+	}
 	fmt.Fprintln(os.Stderr, "measuring in process")
 	if r.inProcess, err = inProcess(p.benches); err != nil {
 		return err

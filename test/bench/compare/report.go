@@ -27,6 +27,7 @@ type table struct {
 type report struct {
 	tables    []table
 	user      whole
+	firstByte float64 // of the page over that of a file
 	inProcess metrics
 	binary    int64
 }
