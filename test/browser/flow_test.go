@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	chromepage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -127,5 +128,29 @@ func TestTheOtherTabGoesOnByItself(t *testing.T) {
 	b.until(inside)
 	if n := s.Messages(); n != 1 {
 		t.Errorf("%d messages for two tabs, want 1", n)
+	}
+}
+
+func TestACodeIsTakenAsItWasPasted(t *testing.T) {
+	digits := func(zero rune) func(string) string {
+		return func(code string) string {
+			return strings.Map(func(r rune) rune { return r - '0' + zero }, code)
+		}
+	}
+	for name, paste := range map[string]func(code string) string{
+		"with words":    func(code string) string { return "code: " + code[:3] + "-" + code[3:] },
+		"with spaces":   func(code string) string { return "\u00a0" + code[:3] + " " + code[3:] + " " },
+		"full-width":    digits('０'),
+		"Arabic-Indic":  digits('٠'),
+		"Extended":      digits('۰'),
+		"the last line": func(code string) string { return "@localhost #" + code },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, b := harness.Start(t, harness.Options{}), newTab(t)
+			b.signIn(s)
+			b.until(ready)
+			b.run(input.InsertText(paste(s.Code(1))), chromedp.KeyEvent(kb.Enter))
+			b.until(inside)
+		})
 	}
 }
