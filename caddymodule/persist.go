@@ -82,7 +82,7 @@ func (p *persistence) close() {
 func (app *App) stateTarget(keys *otpcore.Keyring) statelog.Target {
 	return statelog.Target{
 		Place: app.ctx.Storage(), Prefix: path.Join(statePath, serverName()),
-		Seal: keys.State(), KeyID: keys.Pseudonym("state key", "").String(),
+		Seal: keys.State(), KeyID: keys.ID(),
 		Complain: app.complainOfStorage,
 	}
 }

@@ -33,8 +33,9 @@ func ParsePseudonym(s string) (p Pseudonym, ok bool) {
 }
 
 // Keyring holds the secrets of a server: the first signs and seals, all of
-// them verify and open, so that a key can be replaced without sending everybody
-// a new code. It is safe for concurrent use.
+// them verify and open, and the last names what is stored, so that a key can be replaced
+// without sending everybody a new code, or forgetting a lock: put the new one in front, and
+// take the old one away when the longest limit has passed. It is safe for concurrent use.
 type Keyring struct {
 	sets        []*keySet
 	seal, state Box
@@ -134,7 +135,14 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 
 // Pseudonym returns the keyed name of value. Kind keeps a user and a number
 // that are spelled alike apart.
-func (k *Keyring) Pseudonym(kind, value string) Pseudonym { return k.sets[0].pseudonymOf(kind, value) }
+func (k *Keyring) Pseudonym(kind, value string) Pseudonym { return k.namer().pseudonymOf(kind, value) }
+
+// namer is the oldest key: with a new one in front, locks, counters and live challenges keep
+// their names, and go on.
+func (k *Keyring) namer() *keySet { return k.sets[len(k.sets)-1] }
+
+// ID names the key that seals.
+func (k *Keyring) ID() string { return k.sets[0].pseudonymOf("key", "").String() }
 
 func (s *keySet) pseudonymOf(kind, value string) (p Pseudonym) {
 	sum := s.pseudonym.sum(kind, "\x00", value)

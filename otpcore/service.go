@@ -229,7 +229,7 @@ func (s *Service) ended(c *Challenge, r Request) bool {
 	return !s.sameNumber(c, r) && (c.Source != r.Subject.Source || c.Subject == s.subject(r.Subject))
 }
 
-func (s *Service) subject(u Subject) Pseudonym { return s.Keys.sets[0].subject(u.User, u.Number) }
+func (s *Service) subject(u Subject) Pseudonym { return s.Keys.namer().subject(u.User, u.Number) }
 
 func (s *Service) result(now time.Time, o Outcome, c *Challenge, r Request) Result {
 	v := c.view(now, r.Subject.Number)

@@ -294,6 +294,33 @@ func TestReloadKeepsTheChallenge(t *testing.T) {
 	}
 }
 
+func TestANewKeyInFrontForgetsNothing(t *testing.T) {
+	older, newer := strings.Repeat("b", 43), strings.Repeat("c", 43)
+	s := harness.Start(t, harness.Options{Global: "key " + older + "\nlimits {\nuser_attempts 2 24h\n}"})
+	c, locked := s.Client("alice"), s.Client("bob")
+	c.Open("/")
+	code := s.Code(1)
+	want(t, c.Verify(harness.Wrong(code)), 403, "code-wrong")
+	locked.Open("/")
+	bobs := s.Code(2)
+	for range 2 {
+		want(t, locked.Verify(harness.Wrong(bobs)), 403, "code-wrong")
+	}
+	verified := s.Client("carol")
+	verified.Enter()
+	if err := s.Load(strings.Replace(s.Caddyfile(), "key ", "key "+newer+" ", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if left := number(t, c.Status().JSON(), "attempts_left"); left != 4 {
+		t.Errorf("%d attempts left under the new key, want 4", left)
+	}
+	want(t, c.Verify(code), 200, "")
+	want(t, locked.Verify(bobs), 429, "locked")
+	if a := verified.Open("/"); a.Status != 200 {
+		t.Errorf("verified before the new key, %d after it", a.Status)
+	}
+}
+
 func TestFullStoreIs503WithoutAMessage(t *testing.T) {
 	s := harness.Start(t, harness.Options{Global: "store memory {\ncapacity 1\n}"})
 	alice := s.Client("alice")

@@ -33,6 +33,9 @@ func (s *Site) Client(user string) *Client {
 		transport.TLSClientConfig = &tls.Config{RootCAs: s.roots}
 	}
 	s.t.Cleanup(transport.CloseIdleConnections)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, transport.CloseIdleConnections)
 	return &Client{
 		User: user, Password: Password, Cookies: map[string]string{}, Header: http.Header{}, t: s.t, site: s,
 		http: &http.Client{

@@ -69,6 +69,8 @@ type Site struct {
 	roots   *x509.CertPool // nil without TLS
 	gateway string
 	options Options
+	mu      sync.Mutex
+	idle    []func() // end the clients' connections that nothing is sent over
 }
 
 // Start runs a site until the test ends.
@@ -203,7 +205,16 @@ func (s *Site) Load(caddyfile string) error {
 	if err != nil {
 		return err
 	}
-	return caddy.Load(config, true)
+	if err := caddy.Load(config, true); err != nil {
+		return err
+	}
+	// The server before ends them just now; a request sent over one could be lost.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, end := range s.idle {
+		end()
+	}
+	return nil
 }
 
 // Log is everything that Caddy has logged, at DEBUG.
