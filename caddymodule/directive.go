@@ -13,6 +13,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if !h.Next() {
 		return nil, h.ArgErr()
 	}
+	gate := h.Token()
 	matcher, err := h.ExtractMatcherSet()
 	if err != nil {
 		return nil, err
@@ -25,6 +26,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if name := slippery(matcher, handler.Confirm); name != "" {
 		return nil, h.Errf("sms_otp: a matcher by %s lets the code's own POST slip past the gate; match by path, host, address or user", name)
 	}
+	warnOfRewrites(h, gate, matcher)
 	return h.NewRoute(matcher, handler), nil
 }
 
