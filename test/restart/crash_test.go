@@ -1,12 +1,13 @@
 package restart
 
 import (
-	"context"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,50 +37,79 @@ func TestMain(m *testing.M) {
 
 func serve(path string) {
 	caddy.TrapSignals()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		panic(err)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, reloadSignal)
+	for ; ; <-again {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			panic(err)
+		}
+		config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(content, map[string]any{"filename": path})
+		if err == nil {
+			err = caddy.Load(config, true)
+		}
+		if err != nil {
+			panic(err)
+		}
 	}
-	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(content, map[string]any{"filename": path})
-	if err == nil {
-		err = caddy.Load(config, true)
-	}
-	if err != nil {
-		panic(err)
-	}
-	select {}
 }
+
+// reloadSignal makes the program load its Caddyfile again.
+const reloadSignal = syscall.SIGUSR2
+
+// startTime is how long a Caddy may take to come up on a busy machine.
+const startTime = 20 * time.Second
 
 // process is a Caddy of its own.
 type process struct {
-	t   *testing.T
-	s   *harness.Site
-	cmd *exec.Cmd
+	t          *testing.T
+	s          *harness.Site
+	cmd        *exec.Cmd
+	generation string // of its configuration, which its answers carry
+}
+
+func (p *process) write() (path string) {
+	p.t.Helper()
+	path = filepath.Join(p.s.Dir, "Caddyfile")
+	p.generation += "i"
+	content := strings.Replace(p.s.Caddyfile(), "encode", "encode\nheader X-Generation "+p.generation, 1)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return path
 }
 
 func (p *process) start() {
 	p.t.Helper()
-	path := filepath.Join(p.s.Dir, "Caddyfile")
-	if err := os.WriteFile(path, []byte(p.s.Caddyfile()), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
+	path := p.write()
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), runCaddy+"="+path)
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	for range 2000 {
-		r, err := http.NewRequestWithContext(context.Background(), http.MethodHead, p.s.URL, nil)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if response, err := http.DefaultClient.Do(r); err == nil {
-			response.Body.Close()
+	p.await()
+}
+
+// reload puts another configuration in force while the process runs.
+func (p *process) reload() {
+	p.t.Helper()
+	p.write()
+	if err := p.cmd.Process.Signal(reloadSignal); err != nil {
+		p.t.Fatal(err)
+	}
+	p.await()
+}
+
+// await waits until the configuration that was written last answers.
+func (p *process) await() {
+	p.t.Helper()
+	for began := time.Now(); time.Since(began) < startTime; time.Sleep(5 * time.Millisecond) {
+		visitor := p.s.Client("")
+		if a, err := visitor.Try(http.MethodHead, "/", "", nil); err == nil && a.Header.Get("X-Generation") == p.generation {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	p.t.Fatal("Caddy did not come up")
+	p.t.Fatal("the configuration did not come in force")
 }
 
 // end sends a signal and waits for the process to be gone.
