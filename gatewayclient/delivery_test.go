@@ -78,6 +78,15 @@ func TestWrongTokenIsToldFromADeviceThatRefuses(t *testing.T) {
 			t.Errorf("a refusal is %v", got)
 		}
 		b = newBench(t, "getdata", gatewaytest.Options{}, two...)
+		for _, fault := range []gatewaytest.Fault{
+			{Name: "wrong-token", Call: "addsms"}, {Name: "wrong-token", Call: "getdevicestatus"}, {Name: "http-404", Call: "getalldevices"},
+		} {
+			b.Break(fault)
+		}
+		if got := class(b); got != gatewayclient.Auth || b.asked != 0 {
+			t.Errorf("without a list of devices a wrong token is %v, after %d failovers", got, b.asked)
+		}
+		b = newBench(t, "getdata", gatewaytest.Options{}, two...)
 		b.Break(gatewaytest.Fault{Name: "wrong-token"})
 		if got := class(b); got != gatewayclient.Auth || b.asked != 0 {
 			t.Errorf("a wrong token is %v, after %d failovers", got, b.asked)

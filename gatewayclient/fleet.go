@@ -271,19 +271,16 @@ func (f *Fleet) noteToken(err error) {
 }
 
 // refusal tells a device that will not send from a token that is wrong, which
-// the answer to addsms does not. A wrong number is refused as a wrong device is;
-// the list of devices depends on the token alone.
+// the answer to addsms does not: the token is wrong where the device may not even be
+// asked after, unless the account's list of devices can be had with it and lacks this one.
 func (f *Fleet) refusal(ctx context.Context, d device, refused *Error) *Error {
 	if !f.client.Follows() {
 		return refused
 	}
-	_, err := f.client.DeviceStatus(ctx, d.ID)
-	class, failed := ClassOf(err)
-	if !failed || (class != Refused && class != Auth) {
+	if _, err := f.client.DeviceStatus(ctx, d.ID); !isRefusal(err) {
 		return refused
 	}
-	_, err = f.client.Devices(ctx)
-	if class, failed := ClassOf(err); !failed || (class != Refused && class != Auth) {
+	if _, err := f.client.Devices(ctx); err == nil {
 		return &Error{Class: Refused, Call: refused.Call, detail: fmt.Sprintf("the account has no device %s; look at `device`", d.ID)}
 	}
 	return errToken(refused.Call)

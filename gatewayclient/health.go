@@ -40,26 +40,38 @@ func (f *Fleet) Run(ctx context.Context) {
 // check asks once after everything.
 func (f *Fleet) check(ctx context.Context) {
 	all, err := f.client.Devices(ctx)
-	class, failed := ClassOf(err)
-	switch {
-	case !failed:
-		f.noteToken(nil)
-	case class == Refused || class == Auth:
-		f.noteToken(errToken("getalldevices"))
-		return
-	}
+	listed := err == nil
 	polls := map[string]time.Duration{}
 	for _, d := range all {
 		polls[d.ID] = d.Poll
 	}
+	known, refused := listed, isRefusal(err)
 	for _, d := range f.devices {
-		if status, err := f.client.DeviceStatus(ctx, d.ID); err == nil {
+		status, err := f.client.DeviceStatus(ctx, d.ID)
+		switch {
+		case err == nil:
+			known = true
 			f.ledger.heard(d.ID, status, polls[d.ID])
-		} else if class, _ := ClassOf(err); class == Refused && !failed {
+		case !isRefusal(err):
+			refused = false // nothing is known
+		case listed:
 			f.ledger.heard(d.ID, DeviceStatus{Since: -1}, 0)
 		}
 	}
+	switch {
+	case known:
+		f.noteToken(nil)
+	case refused:
+		f.noteToken(errToken("getalldevices"))
+		return
+	}
 	f.checkOrphans(ctx)
+}
+
+// isRefusal tells whether the gateway has answered with a no, which may be meant for the token.
+func isRefusal(err error) bool {
+	class, failed := ClassOf(err)
+	return failed && (class == Refused || class == Auth)
 }
 
 // heard takes in what the gateway knows of a phone.

@@ -119,6 +119,21 @@ func TestWrongTokenIsFoundInTheBackground(t *testing.T) {
 	})
 }
 
+func TestAccountThatMayNotListItsDevicesCanSend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "getdata", gatewaytest.Options{})
+		b.Break(gatewaytest.Fault{Name: "wrong-token", Call: "getalldevices"})
+		defer b.watch()()
+		time.Sleep(time.Second)
+		if err := b.fleet.Ready(); err != nil {
+			t.Error(err)
+		}
+		if err := b.deliver(time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestUnreachableGatewayChangesNothingThatIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "getdata", gatewaytest.Options{})
