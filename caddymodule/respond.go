@@ -139,7 +139,8 @@ func (v *visit) retryAfter(at time.Time, status int) string {
 	if at.IsZero() && status == http.StatusServiceUnavailable {
 		return "30"
 	}
-	return strconv.FormatInt(max(0, int64((at.Sub(v.now)+time.Second-1)/time.Second)), 10)
+	// By the time of the answer: the rules have looked at the clock after v.now.
+	return strconv.FormatInt(max(0, int64((time.Until(at)+time.Second-1)/time.Second)), 10)
 }
 
 func (v *visit) json(status int, media string, body any) error {
@@ -233,9 +234,11 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 }
 
 // keepsCookies tells whether a browser keeps Secure cookies that come this way:
-// over TLS, or from the machine itself.
+// over TLS, or from the machine itself. One that sends Sec-Fetch headers says so itself: they
+// go to trustworthy addresses only (W3C Fetch Metadata 2), whatever stands in front of us.
 func (v *visit) keepsCookies() bool {
-	if v.r.TLS != nil || strings.EqualFold(v.r.Header.Get("X-Forwarded-Proto"), "https") {
+	h := v.r.Header
+	if v.r.TLS != nil || strings.EqualFold(h.Get("X-Forwarded-Proto"), "https") || h.Get("Sec-Fetch-Site") != "" {
 		return true
 	}
 	host := hostname(v.r.Host)

@@ -39,8 +39,9 @@ func (s *Service) attemptsOf(u Subject) attempts {
 	return attempts{s, s.Keys.Pseudonym("attempts "+u.class(), u.name())}
 }
 
-// charge takes one attempt before a comparison; settle gives it back if it was not a wrong code after all.
-func (a attempts) charge(ctx context.Context, now time.Time) (ok bool, retryAt time.Time, err error) {
+// charge takes one attempt before a comparison, and tells how many are left then; settle gives
+// it back if it was not a wrong code after all.
+func (a attempts) charge(ctx context.Context, now time.Time) (ok bool, left int, retryAt time.Time, err error) {
 	err = a.s.Store.Tally(ctx, a.key, func(t *Tally) error {
 		if retryAt = a.freeAt(t, now); retryAt.After(now) {
 			ok = false
@@ -48,12 +49,17 @@ func (a attempts) charge(ctx context.Context, now time.Time) (ok bool, retryAt t
 		}
 		_, ok = t.Take(now, a.s.Limits.UserAttempts)
 		t.Streak++
+		left = a.leftOf(t, now)
 		return nil
 	})
 	if err != nil {
-		return false, time.Time{}, fmt.Errorf("charge attempt: %w", err)
+		return false, 0, time.Time{}, fmt.Errorf("charge attempt: %w", err)
 	}
-	return ok, retryAt, nil
+	return ok, left, retryAt, nil
+}
+
+func (a attempts) leftOf(t *Tally, now time.Time) int {
+	return max(0, min(t.Left(now, a.s.Limits.UserAttempts), a.s.Limits.LockAfter-t.Streak))
 }
 
 func (a attempts) freeAt(t *Tally, now time.Time) time.Time {
@@ -82,15 +88,21 @@ func (a attempts) settle(ctx context.Context, at time.Time, right bool) error {
 }
 
 // free tells when the user may answer again: now, or later.
-func (a attempts) free(ctx context.Context, now time.Time) (at time.Time, err error) {
+func (a attempts) free(ctx context.Context, now time.Time) (time.Time, error) {
+	_, at, err := a.left(ctx, now)
+	return at, err
+}
+
+// left is how many wrong codes the user may still give, and when the next one.
+func (a attempts) left(ctx context.Context, now time.Time) (left int, at time.Time, err error) {
 	err = a.s.Store.Tally(ctx, a.key, func(t *Tally) error {
-		at = a.freeAt(t, now)
+		left, at = a.leftOf(t, now), a.freeAt(t, now)
 		return nil
 	})
 	if err != nil {
-		return at, fmt.Errorf("read attempts: %w", err)
+		return 0, at, fmt.Errorf("read attempts: %w", err)
 	}
-	return at, nil
+	return left, at, nil
 }
 
 // charge is one of the budgets that a message uses up.

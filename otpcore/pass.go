@@ -78,7 +78,7 @@ func (s *Service) submitPass(ctx context.Context, c *Challenge, r Request, typed
 		return Result{}, false, err
 	}
 	allowance := s.attemptsOf(r.Subject)
-	charged, retryAt, err := allowance.charge(ctx, now)
+	charged, _, retryAt, err := allowance.charge(ctx, now)
 	if err != nil {
 		return Result{}, false, err
 	}

@@ -169,7 +169,26 @@ func (s *Service) Status(ctx context.Context, id ID, r Request) (Result, error) 
 	if c.State == Verified && now.Sub(time.UnixMilli(c.VerifiedAt)) > VerifiedGrace {
 		return Result{ID: c.ID}, nil
 	}
-	return s.result(now, AlreadySent, c, r), nil
+	res := s.result(now, AlreadySent, c, r)
+	if err := s.recall(ctx, &r.Subject); err != nil {
+		return Result{}, err
+	}
+	left, at, err := s.attemptsOf(r.Subject).left(ctx, now)
+	if err != nil {
+		return Result{}, err
+	}
+	res.narrow(left, at)
+	return res, nil
+}
+
+// narrow shows a challenge as the user's own allowance leaves it: with left attempts, or locked until at.
+func (r *Result) narrow(left int, at time.Time) {
+	if r.View.State != Pending {
+		return
+	}
+	if r.View.AttemptsLeft = min(r.View.AttemptsLeft, left); left == 0 {
+		r.View.State, r.RetryAt = Locked, at
+	}
 }
 
 // own returns the challenge if it is this user's, for this number and site; nil if not.
@@ -266,11 +285,12 @@ func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (R
 	a := answer{belongs: s.belongs(c, r) && r.provable(), verification: NewID(), matches: s.matcher(code)}
 	a.verifiedAt = s.Revocations.after(r.Subject.User, now)
 	var retryAt time.Time
+	var left int
 	charged := false // a store may run the step again: the user pays once
 	a.charge = func() (bool, error) {
 		if !charged {
 			var err error
-			if charged, retryAt, err = allowance.charge(ctx, now); err != nil {
+			if charged, left, retryAt, err = allowance.charge(ctx, now); err != nil {
 				return false, err
 			}
 		}
@@ -301,18 +321,25 @@ func (s *Service) Submit(ctx context.Context, id ID, r Request, typed string) (R
 		res.RetryAt = later(res.RetryAt, retryAt)
 		res.View.State = Locked // for this user, even where the challenge has attempts of its own
 	}
+	if outcome == WrongCode {
+		if res.narrow(left, now); left == 0 {
+			if _, res.RetryAt, err = allowance.left(ctx, now); err != nil {
+				return Result{}, err
+			}
+		}
+	}
 	if outcome == Accepted {
 		res.Verification = s.verification(c, r)
 	}
-	s.observeSubmit(c, outcome, r.Subject)
+	s.observeSubmit(res.View, outcome, r.Subject)
 	return res, nil
 }
 
-func (s *Service) observeSubmit(c *Challenge, o Outcome, u Subject) {
+func (s *Service) observeSubmit(shown *View, o Outcome, u Subject) {
 	switch {
 	case o == Accepted:
 		s.observe(Event{Kind: EventVerified, Subject: u})
-	case o == WrongCode && c.State == Locked:
+	case o == WrongCode && shown.State == Locked:
 		s.observe(Event{Kind: EventWrong, Subject: u})
 		s.observe(Event{Kind: EventLocked, Subject: u})
 	case o == WrongCode:

@@ -68,6 +68,44 @@ func TestOwnerGetsInWhereSomebodyKnowsThePassword(t *testing.T) {
 	}
 }
 
+func TestUserWhoIsLockedIsToldSoEverywhere(t *testing.T) {
+	s := harness.Start(t, harness.Options{Global: "limits {\nuser_attempts 3 1h\nresend_after 1s\n}"})
+	c := s.Client("alice")
+	c.Open("/")
+	code := s.Code(1)
+	for left := 2; left >= 0; left-- {
+		a := want(t, c.Verify(harness.Wrong(code)), 403, "code-wrong")
+		if got := number(t, a.JSON(), "attempts_left"); got != left {
+			t.Errorf("%d attempts left, want %d: the user has no more, whatever the challenge has", got, left)
+		}
+	}
+	locked := want(t, c.Verify(code), 429, "locked")
+	if after, err := strconv.Atoi(locked.Header.Get("Retry-After")); err != nil || after > 3600 || after < 3590 {
+		t.Errorf("Retry-After %q, want what is left of the hour", locked.Header.Get("Retry-After"))
+	}
+	if status := c.Status().JSON(); status["state"] != "locked" || number(t, status, "attempts_left") != 0 {
+		t.Errorf("status: %v", status)
+	}
+	if page := c.Open("/"); page.Status != 403 || !strings.Contains(page.Body, "Too many wrong codes") {
+		t.Errorf("the page: %d %s", page.Status, page.Body)
+	}
+}
+
+func TestRetryAfterIsNothingWhereNothingIsToBeWaitedFor(t *testing.T) {
+	s := harness.Start(t, harness.Options{Global: "limits {\nresend_after 1s\n}"})
+	c := s.Client("alice")
+	c.Open("/")
+	wrong := harness.Wrong(s.Code(1))
+	for range 5 {
+		want(t, c.Verify(wrong), 403, "code-wrong")
+	}
+	time.Sleep(1100 * time.Millisecond) // resend_after
+	if a := want(t, c.Verify(wrong), 429, "locked"); a.Header.Get("Retry-After") != "0" {
+		t.Errorf("Retry-After %q, want 0", a.Header.Get("Retry-After"))
+	}
+	want(t, c.Call("send", nil), 202, "")
+}
+
 func TestLocksEndNoLiveVerification(t *testing.T) {
 	s := harness.Start(t, harness.Options{TLS: true, Global: few})
 	owner := s.Client("alice")

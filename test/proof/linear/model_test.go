@@ -146,7 +146,21 @@ func (w *world) submit(in input, out output) bool {
 			w.owed |= 1 << out.number
 		}
 	}
+	if want == otpcore.WrongCode {
+		return out.outcome == want && c.narrowed(in.now, w.limit-w.spent).shows(in.now, out)
+	}
 	return out.outcome == want && c.shows(in.now, out)
+}
+
+// narrowed is the challenge to whom left wrong codes are all that he has.
+func (c *challenge) narrowed(now int64, left int) *challenge {
+	shown := *c
+	if c.at(now) == otpcore.Pending {
+		if shown.left = min(c.left, left); left == 0 {
+			shown.state = otpcore.Locked
+		}
+	}
+	return &shown
 }
 
 // repeat is an answer after the right one.
@@ -249,7 +263,9 @@ func (w *world) status(in input, out output) bool {
 	if c.state == otpcore.Verified && in.now-c.verified > otpcore.VerifiedGrace.Milliseconds() {
 		return !out.shown
 	}
-	return c.shows(in.now, out) && out.delivery == c.delivery
+	// The user's own allowance is read after the challenge, when it may have become smaller.
+	left := min(max(0, c.left), out.left)
+	return c.narrowed(in.now, left).shows(in.now, out) && out.delivery == c.delivery
 }
 
 // shows tells whether a visitor was shown the challenge as it stands.
