@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -23,7 +25,9 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 		return nil, err
 	}
 	// The page of confirm speaks POST only, so there the method may be matched.
-	if name := slippery(matcher, handler.Confirm); name != "" {
+	if name := slippery(matcher, handler.Confirm); name == "method" && handler.Confirm {
+		return nil, h.Err("sms_otp: with confirm the one method to match is POST, by which its page sends the code: method POST")
+	} else if name != "" {
 		return nil, h.Errf("sms_otp: a matcher by %s lets the code's own POST slip past the gate; match by path, host, address or user", name)
 	}
 	warnOfRewrites(h, gate, matcher)
@@ -36,7 +40,8 @@ func slippery(matchers caddy.ModuleMap, confirm bool) string {
 	for name, raw := range matchers {
 		switch name {
 		case "method":
-			if !confirm {
+			var methods []string
+			if !confirm || json.Unmarshal(raw, &methods) != nil || !slices.Equal(methods, []string{http.MethodPost}) {
 				return name
 			}
 		case "header", "header_regexp", "query", "expression":
@@ -47,7 +52,7 @@ func slippery(matchers caddy.ModuleMap, confirm bool) string {
 				continue
 			}
 			for _, set := range sets {
-				if inner := slippery(set, confirm); inner != "" {
+				if inner := slippery(set, false); inner != "" {
 					return inner
 				}
 			}
