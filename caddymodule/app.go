@@ -120,7 +120,7 @@ func (app *App) Provision(ctx caddy.Context) (err error) {
 	if app.keys, err = resolveKeys(app.Keys); err != nil {
 		return err
 	}
-	if err := app.Limits.check(); err != nil {
+	if err := errors.Join(app.Limits.check(), app.checkCountries()); err != nil {
 		return err
 	}
 	if err := app.provisionStore(ctx); err != nil {
@@ -266,6 +266,15 @@ func (app *App) mayText(n otpcore.Number, book *Phonebook) bool {
 		return slices.Contains(app.Countries, n.CallingCode())
 	}
 	return book != nil && slices.Contains(book.current.Load().codes, n.CallingCode())
+}
+
+func (app *App) checkCountries() error {
+	for _, code := range app.Countries {
+		if !otpcore.IsCallingCode(code) {
+			return fmt.Errorf("countries: no country has the calling code %d; write the number that stands after the + of its phone numbers, such as: countries 49 43", code)
+		}
+	}
+	return nil
 }
 
 func (l *Limits) check() error {

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -131,7 +132,8 @@ func rate(to **Rate) func(*caddyfile.Dispenser) error {
 		name := d.Val()
 		args := d.RemainingArgs()
 		if len(args) != 2 {
-			return d.Errf("%s takes a number and a time, such as: %s 15 24h", name, name)
+			example := map[string]string{"limit": "30 30m", "ip_starts": "20 1h", "total_sends": "1000 24h"}[name]
+			return d.Errf("%s takes a number and a time, such as: %s %s", name, name, cmp.Or(example, "15 24h"))
 		}
 		*to = new(Rate)
 		if err := parseCount(d, name, args[0], &(*to).N); err != nil {
@@ -271,6 +273,9 @@ func (app *App) unmarshalCountries(d *caddyfile.Dispenser) error {
 	if len(app.Countries) == 0 {
 		return d.Err("countries needs calling codes, such as: countries 49 43")
 	}
+	if err := app.checkCountries(); err != nil {
+		return d.Err(err.Error())
+	}
 	return nil
 }
 
@@ -317,14 +322,14 @@ func (g *SmsGateWay24) unmarshalDevice(d *caddyfile.Dispenser) error {
 	if err := text(&device.ID)(d); err != nil {
 		return err
 	}
-	for _, other := range g.Devices {
-		if other.ID == device.ID {
-			return d.Errf("device %s stands twice; leave one", device.ID)
-		}
-	}
 	sim := func() error { _, err := gatewayclient.ParseSIM(device.SIM); return err }
 	if err := (options{"sim": text(&device.SIM), "limit": rate(&device.Limit)}).read(d, checks{"sim": sim}); err != nil {
 		return err
+	}
+	for _, other := range g.Devices {
+		if other.ID == device.ID && cmp.Or(other.SIM, "0") == cmp.Or(device.SIM, "0") {
+			return d.Errf("device %s stands twice with the same sim; leave one", device.ID)
+		}
 	}
 	g.Devices = append(g.Devices, device)
 	return nil

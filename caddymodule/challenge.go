@@ -21,7 +21,7 @@ func (v *visit) stepUp() error {
 		return v.refuse(problemConfirm, res)
 	}
 	p := problemStepUp
-	if strings.HasPrefix(v.r.Header.Get("Authorization"), "Bearer ") {
+	if scheme, _, _ := strings.Cut(v.r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		p.status = http.StatusUnauthorized
 		v.w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="insufficient_user_authentication", max_age=%d`, int(time.Duration(v.h.MaxAge).Seconds())))
 	}

@@ -29,6 +29,12 @@ func addCommands(parent *cobra.Command) {
 	flags.StringP("config", "c", "", "Configuration file to read the admin address from")
 	flags.StringP("adapter", "a", "", "Name of the config adapter to apply (when --config is used)")
 	flags.Bool("json", false, "Print the answer as JSON")
+	parent.Args, parent.RunE = cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown command %q; caddy sms-otp --help lists them", args[0])
+		}
+		return cmd.Help()
+	}
 	parent.AddCommand(
 		remote{http.MethodGet, "", printStatus}.command("status", "Shows pending challenges, the budget and the phones"),
 		remote{http.MethodGet, "", printUser}.command("user <name>", "Shows how a user stands"),

@@ -22,13 +22,14 @@ const phonebookPoll = 2 * time.Second
 
 // Phonebook says which phone belongs to which user.
 type Phonebook struct {
-	// Path of a CSV file with the columns user, phone and, if wanted, language.
+	// Path, which may be a placeholder, of a CSV file with the columns user, phone and, if wanted, language.
 	// Changes are picked up within 5 seconds; a broken new version leaves the
 	// old one in force and is reported in the log.
 	File string `json:"file,omitempty"`
 	// Numbers by user, in place of a file. Values may be placeholders.
 	Inline map[string]string `json:"inline,omitempty"`
 
+	path    string // File, resolved
 	current atomic.Pointer[directory]
 	seen    fileVersion
 }
@@ -36,7 +37,8 @@ type Phonebook struct {
 // directory is one version of a phonebook, by canonical user.
 type directory struct {
 	entries map[string]phonebookEntry
-	codes   []int // calling codes, sorted
+	codes   []int            // calling codes, sorted
+	written map[string]error // languages, and what is wrong with them
 	// numbers are all numbers, for visitors who type theirs; made when first asked for.
 	numbers func() map[otpcore.Number]bool
 }
@@ -53,6 +55,10 @@ func (p *Phonebook) load() error {
 	}
 	if p.Inline != nil {
 		return p.loadInline()
+	}
+	var err error
+	if p.path, err = resolve("phonebook file", p.File); err != nil {
+		return err
 	}
 	return p.loadFile()
 }
@@ -73,7 +79,7 @@ func (p *Phonebook) loadInline() error {
 }
 
 func (p *Phonebook) loadFile() error {
-	f, err := os.Open(p.File)
+	f, err := os.Open(p.path)
 	if err != nil {
 		return fmt.Errorf("phonebook: %w; a file with a header line user,phone is needed", err)
 	}
@@ -83,7 +89,7 @@ func (p *Phonebook) loadFile() error {
 	}
 	d, err := readDirectory(f)
 	if err != nil {
-		return fmt.Errorf("phonebook %s: %w", p.File, err)
+		return fmt.Errorf("phonebook %s: %w", p.path, err)
 	}
 	p.current.Store(d)
 	return nil
@@ -105,7 +111,7 @@ func (p *Phonebook) watch(ctx context.Context, log *zap.Logger) {
 
 func (p *Phonebook) refresh(log *zap.Logger) {
 	var now fileVersion
-	if info, err := os.Stat(p.File); err == nil {
+	if info, err := os.Stat(p.path); err == nil {
 		now = versionOf(info)
 	}
 	if now == p.seen {
@@ -116,7 +122,7 @@ func (p *Phonebook) refresh(log *zap.Logger) {
 		log.Error("the phonebook was changed and cannot be read; the version before stays in force until it is corrected", zap.Error(err))
 		return
 	}
-	log.Info("phonebook reloaded", zap.String("file", p.File), zap.Int("users", len(p.current.Load().entries)))
+	log.Info("phonebook reloaded", zap.String("file", p.path), zap.Int("users", len(p.current.Load().entries)))
 }
 
 // fileVersion tells whether a file was changed. It is not certain to: a file
@@ -136,7 +142,7 @@ func versionOf(info os.FileInfo) fileVersion {
 }
 
 func newDirectory() *directory {
-	d := &directory{entries: make(map[string]phonebookEntry)}
+	d := &directory{entries: make(map[string]phonebookEntry), written: make(map[string]error)}
 	d.numbers = sync.OnceValue(func() map[otpcore.Number]bool {
 		numbers := make(map[otpcore.Number]bool, len(d.entries))
 		for _, e := range d.entries {
@@ -160,12 +166,25 @@ func (d *directory) add(user, phone, language string, line int) error {
 	if first, twice := d.entries[name]; twice {
 		return fmt.Errorf("user %q stands twice, first in line %d; upper and lower case count as one", user, first.line)
 	}
+	if err := d.checkLanguage(language); err != nil {
+		return fmt.Errorf("user %q: %w", user, err)
+	}
 	d.entries[name] = phonebookEntry{number: number, language: language, line: line}
 	code := number.CallingCode()
 	if i, found := slices.BinarySearch(d.codes, code); !found {
 		d.codes = slices.Insert(d.codes, i, code)
 	}
 	return nil
+}
+
+// checkLanguage asks once for each of the few languages that a phonebook names.
+func (d *directory) checkLanguage(name string) error {
+	err, asked := d.written[name]
+	if !asked {
+		err = checkLanguage(name)
+		d.written[name] = err
+	}
+	return err
 }
 
 func readDirectory(f io.Reader) (*directory, error) {
@@ -177,7 +196,7 @@ func readDirectory(f io.Reader) (*directory, error) {
 	}
 	d := newDirectory()
 	for {
-		fields, err := lines.Read()
+		fields, err := readLine(lines)
 		if errors.Is(err, io.EOF) {
 			return d, nil
 		}
@@ -190,19 +209,35 @@ func readDirectory(f io.Reader) (*directory, error) {
 		}
 		lang := ""
 		if language >= 0 && language < len(fields) {
-			lang = strings.TrimSpace(fields[language])
+			lang = withoutComment(fields[language])
 		}
-		if err := d.add(fields[user], fields[phone], lang, line); err != nil {
+		if err := d.add(fields[user], withoutComment(fields[phone]), lang, line); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 	}
+}
+
+// readLine reads the next line that is no comment, be it indented.
+func readLine(lines *csv.Reader) ([]string, error) {
+	for {
+		fields, err := lines.Read()
+		if err != nil || !strings.HasPrefix(fields[0], "#") {
+			return fields, err
+		}
+	}
+}
+
+// withoutComment cuts off what an operator wrote behind a number or a language.
+func withoutComment(field string) string {
+	field, _, _ = strings.Cut(field, "#")
+	return strings.TrimSpace(field)
 }
 
 var errHeader = errors.New("the first line must be the header user,phone or user,phone,language")
 
 // readHeader returns the positions of the columns; language is -1 where there is none.
 func readHeader(lines *csv.Reader) (user, phone, language int, err error) {
-	header, err := lines.Read()
+	header, err := readLine(lines)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, 0, 0, err
 	}

@@ -21,10 +21,10 @@ const actionParam = "sms_otp"
 // transactionParam tells which transaction a page asks the status of; it opens nothing.
 const transactionParam = "sms_otp_transaction"
 
-// maxBody is the most that an action's body may have, in bytes; a form may carry
-// a kept request, which sealing has made longer by the half and more.
+// maxBody is the most that an action's body may have, in bytes: a program's handle of a
+// request holds its address. A form may carry a kept request, which sealing has made longer by the half and more.
 const (
-	maxBody     = 4 << 10
+	maxBody     = 64 << 10
 	maxKeptBody = 4 * maxKept
 )
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-sms-otp/caddy-sms-otp/caddymodule/web"
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -32,7 +33,7 @@ func (h *Handler) checks() checks {
 		"ttl": h.checkTTL, "code": h.checkCode, "cookie": h.checkCookie,
 		"max_age":      func() error { return checkAge("max_age", h.MaxAge) },
 		"idle":         func() error { return checkAge("idle", h.Idle) },
-		"trust_device": h.checkTrust, "confirm": h.checkTrust,
+		"trust_device": h.checkTrust, "confirm": h.checkTrust, "language": func() error { return checkLanguage(h.Language) },
 	}
 }
 
@@ -66,6 +67,12 @@ func (h *Handler) checkTrust() error {
 		return fmt.Errorf("trust_device is %s; write 1d to 365d, such as: trust_device 30d", trust)
 	}
 	return nil
+}
+
+// checkLanguage refuses a language that the page is not written in.
+func checkLanguage(name string) error {
+	_, err := web.New(web.Options{Language: name})
+	return err
 }
 
 func checkAge(option string, written caddy.Duration) error {
@@ -127,5 +134,8 @@ func (h *Handler) warn() {
 	warn(time.Duration(h.TTL) < advisedTTL, "ttl", "visitors need at least 3m to find their phone", "OWASP MFA cheat sheet; NIST SP 800-63B-4, 3.1.3.2")
 	warn(time.Duration(h.Idle) > advisedIdle, "idle", "ask again after at most 1h without a request", "NIST SP 800-63B-4, 2.2.3")
 	h.warnOfSegments()
+	if !h.pages.HasField() {
+		h.log.Warn("page.html of templates has no field with the name code, so nobody gets in by the page; add <input name=\"code\">", zap.String("templates", h.Templates))
+	}
 	warn(time.Duration(h.MaxAge) > advisedAge, "max_age", "ask again after at most 24h", "NIST SP 800-63B-4, 2.2.3")
 }

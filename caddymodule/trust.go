@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
@@ -13,7 +14,7 @@ const trustField = "trust"
 // trust makes this browser one that is not asked again for a while, if the visitor wants that.
 func (v *visit) trust(form fields, of *otpcore.Verification) error {
 	life := time.Duration(v.h.TrustDevice)
-	if life == 0 || form[trustField] != "1" {
+	if life == 0 || !slices.Contains([]string{"1", "on", "true"}, form[trustField]) {
 		return nil
 	}
 	token, err := v.svc.TrustDevice(v.r.Context(), of, life)

@@ -84,6 +84,9 @@ func (n Number) CallingCode() int {
 	return 0
 }
 
+// IsCallingCode tells whether numbers of some country begin with code, such as 49.
+func IsCallingCode(code int) bool { return callingCodes[code] }
+
 // Mask shows as much of the number as helps its owner to recognise it and as
 // little as helps anybody else: the calling code and the last two digits. The
 // number of bullets is fixed, so that the length stays hidden too.

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 
 	xlanguage "golang.org/x/text/language"
@@ -52,7 +53,12 @@ type Renderer struct {
 	matcher   xlanguage.Matcher
 	ordered   []*language
 	fixed     string
+	noField   bool
 }
+
+// HasField tells whether the page that waits for the code has a field for it. Without
+// one, which an operator's own template may lack, nobody gets in by the page.
+func (r *Renderer) HasField() bool { return !r.noField }
 
 // New reads and tries the templates; one that would fail on any page is an
 // error here.
@@ -124,7 +130,7 @@ func (r *Renderer) load(dir string) error {
 func readOverrides(dir string, page, style *string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("templates %s: %w", dir, err)
+		return fmt.Errorf("templates %s: %w; name the directory that holds page.html or style.css", dir, err)
 	}
 	defer root.Close()
 	foundPage, err := readOverride(root, "page.html", page)
@@ -177,8 +183,10 @@ func (r *Renderer) try(dir string) error {
 	return nil
 }
 
+var codeField = regexp.MustCompile(`\sname=["']?code["'\s/>]`)
+
 // check finds what would fail in silence: elements that the browser blocks, as
-// the policy admits no others, and a page without its field.
+// the policy admits no others. That the field is missing it notes.
 func (r *Renderer) check(document string, state State) error {
 	lower := strings.ToLower(strings.Replace(strings.Replace(document, "<style>"+string(r.style), "", 1), "<script>"+string(r.script), "", 1))
 	switch {
@@ -188,9 +196,8 @@ func (r *Renderer) check(document string, state State) error {
 		return errors.New("a <script> besides <script>{{.Script}}</script> would be blocked; leave it out")
 	case strings.Contains(lower, ` style="`):
 		return errors.New("a style attribute would be blocked; put it into style.css")
-	case state == Waiting && !strings.Contains(lower, `name="code"`):
-		return errors.New(`the page that waits for the code has no <input name="code">`)
 	}
+	r.noField = r.noField || state == Waiting && !codeField.MatchString(lower)
 	return nil
 }
 

@@ -153,7 +153,6 @@ func TestBrokenTemplatesAreRefused(t *testing.T) {
 		"own style":     {"page.html": `<style>b{}</style><input name="code">`},
 		"own script":    {"page.html": `<script>1</script><input name="code">`},
 		"attribute":     {"page.html": `<p style="color:red"><input name="code">`},
-		"no field":      {"page.html": "<p>{{.Title}}"},
 	} {
 		dir := t.TempDir()
 		for file, content := range files {
@@ -164,6 +163,23 @@ func TestBrokenTemplatesAreRefused(t *testing.T) {
 		if _, err := New(Options{Templates: dir}); err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v, want one that names the directory", name, err)
 		}
+	}
+}
+
+func TestPageWithoutItsFieldIsNoted(t *testing.T) {
+	for page, want := range map[string]bool{
+		`<p>{{.Title}}`: false, `<input name="code">`: true, `<input name=code>`: true, `<input name='code' >`: true, `<input name="codes">`: false,
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := renderer(t, Options{Templates: dir}).HasField(); got != want {
+			t.Errorf("%s: %v", page, got)
+		}
+	}
+	if !renderer(t, Options{}).HasField() {
+		t.Error("our own page has no field")
 	}
 }
 
