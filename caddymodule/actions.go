@@ -41,7 +41,7 @@ func (v *visit) act(a action) error {
 
 // challengeID is the challenge that an action is about: of several cookies the first that is this visitor's.
 func (v *visit) challengeID() (otpcore.ID, error) {
-	res, _, err := v.current()
+	res, err := v.current()
 	if err != nil || res.ID != (otpcore.ID{}) {
 		return res.ID, err
 	}
@@ -192,7 +192,7 @@ func (v *visit) goOn() error {
 
 // refuseWithChallenge refuses what could not even be read, and still shows how the challenge stands.
 func (v *visit) refuseWithChallenge(p problem) error {
-	res, _, err := v.current()
+	res, err := v.current()
 	if err != nil {
 		return v.unavailable(err)
 	}
@@ -206,7 +206,7 @@ func (v *visit) status() error {
 			v.kept = v.keptIn(form)
 		}
 	}
-	res, _, err := v.current()
+	res, err := v.current()
 	if err != nil {
 		return v.unavailable(err)
 	}
@@ -227,15 +227,41 @@ func (v *visit) logout() error {
 		return v.unavailable(err)
 	}
 	setCookie(v.w, v.h.Cookie.Name, "", v.h.Cookie.Domain, -1)
-	// An id that stands for nothing: for a minute the browser counts as one whose
-	// challenge is over, or the redirect below would text the next code at once.
-	v.h.setChallenge(v.w, otpcore.NewID(), time.Minute)
 	if wantsPage(v.r) {
+		if err := v.leave(); err != nil {
+			return v.unavailable(err)
+		}
 		return v.redirect()
 	}
+	v.h.setChallenge(v.w, otpcore.ID{}, -time.Second)
 	v.w.Header().Set("Cache-Control", "no-store")
 	v.w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// leaving is how long who has logged out is not texted a code without asking for one: the
+// redirect after it is a visit like any other.
+const leaving = time.Minute
+
+// leave gives the browser an id that stands for no challenge, and notes it.
+func (v *visit) leave() error {
+	id := otpcore.NewID()
+	v.h.setChallenge(v.w, id, leaving)
+	_, err := v.svc.Once(v.r.Context(), v.left(id), leaving)
+	return err
+}
+
+func (v *visit) left(id otpcore.ID) otpcore.Pseudonym {
+	return v.svc.Keys.Pseudonym("left", id.String())
+}
+
+func (v *visit) justLeft() (bool, error) {
+	for _, id := range v.challengeIDs() {
+		if left, err := v.svc.Noted(v.r.Context(), v.left(id)); left || err != nil {
+			return left, err
+		}
+	}
+	return false, nil
 }
 
 func bodyProblem(err error, malformed problem) problem {

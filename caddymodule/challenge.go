@@ -13,7 +13,7 @@ import (
 
 // stepUp refuses a client that cannot fill in a page.
 func (v *visit) stepUp() error {
-	res, _, err := v.current()
+	res, err := v.current()
 	if err != nil {
 		return v.unavailable(err)
 	}
@@ -35,7 +35,7 @@ func (v *visit) challenge() error {
 			return v.page(http.StatusForbidden, web.NotSubmitted, "", otpcore.Result{})
 		}
 	}
-	res, held, err := v.current()
+	res, err := v.current()
 	if err != nil {
 		return v.unavailable(err)
 	}
@@ -45,11 +45,12 @@ func (v *visit) challenge() error {
 	if res.View != nil && !done {
 		return v.page(http.StatusForbidden, stateOf(res.View.State), "", res)
 	}
-	// A challenge that the store does not know was lost, or the visitor has just
-	// logged out: he asks for a code himself.
-	lost := held && res.ID == (otpcore.ID{})
+	left, err := v.justLeft()
+	if err != nil {
+		return v.unavailable(err)
+	}
 	real := maySendUnasked(v.r) || v.h.Confirm && isFormOfThisSite(v.r)
-	if lost || v.h.AskPhone != nil || !real {
+	if left || v.h.AskPhone != nil || !real {
 		return v.page(http.StatusForbidden, web.Offer, "", res)
 	}
 	res, err = v.svc.Send(v.r.Context(), res.ID, v.request())

@@ -100,7 +100,7 @@ func (v *visit) transactionName() otpcore.Pseudonym {
 // and notes what the next one would be called. Its id follows from the browser, the request and
 // a count, so that two transactions in two tabs have two challenges and a reload finds its own; from
 // the user and the number as well, or a challenge that a new number has ended would stand in the way.
-func (v *visit) transaction() (res otpcore.Result, held bool, err error) {
+func (v *visit) transaction() (res otpcore.Result, err error) {
 	if ids := v.challengeIDs(); len(ids) > 0 {
 		v.browser = ids[0]
 	} else {
@@ -112,12 +112,12 @@ func (v *visit) transaction() (res otpcore.Result, held bool, err error) {
 		v.newID = otpcore.ID(v.svc.Keys.Pseudonym("transaction "+strconv.Itoa(n), whose))
 		next, err := v.svc.Status(v.r.Context(), v.newID, r)
 		if err != nil || next.ID == (otpcore.ID{}) {
-			return res, held, err
+			return res, err
 		}
-		res, held = next, true
+		res = next
 	}
 	v.newID = otpcore.NewID()
-	return res, held, nil
+	return res, nil
 }
 
 // confirmed acts on the right code: the page's request runs at once, a program is given the right to it.

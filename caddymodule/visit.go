@@ -191,17 +191,16 @@ func (v *visit) request() otpcore.Request {
 	return r
 }
 
-// current returns this browser's challenge. Held tells whether it has one at all, be it over or lost.
-func (v *visit) current() (res otpcore.Result, held bool, err error) {
+// current returns this visitor's challenge. One of another user or site, or that was lost, is none.
+func (v *visit) current() (res otpcore.Result, err error) {
 	if v.h.Confirm {
 		return v.transaction()
 	}
-	ids := v.challengeIDs()
-	for _, id := range ids {
+	for _, id := range v.challengeIDs() {
 		res, err = v.svc.Status(v.r.Context(), id, v.request())
 		if err != nil || res.ID != (otpcore.ID{}) {
-			return res, true, err
+			return res, err
 		}
 	}
-	return otpcore.Result{}, len(ids) > 0, nil
+	return otpcore.Result{}, nil
 }

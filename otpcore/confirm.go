@@ -51,3 +51,12 @@ func (s *Service) Once(ctx context.Context, name Pseudonym, life time.Duration) 
 	}
 	return first, nil
 }
+
+// Noted tells whether Once was asked about name less than a life ago.
+func (s *Service) Noted(ctx context.Context, name Pseudonym) (bool, error) {
+	t, err := s.tally(ctx, name)
+	if err != nil {
+		return false, fmt.Errorf("look up first time: %w", err)
+	}
+	return !t.Idle(s.now()), nil
+}

@@ -149,10 +149,6 @@ func TestOnlyARealVisitCostsAMessage(t *testing.T) {
 		"form":   func(c *harness.Client) harness.Answer { return c.Submit("/", url.Values{"a": {"b"}}) },
 		"status": func(c *harness.Client) harness.Answer { return c.Status() },
 		"verify": func(c *harness.Client) harness.Answer { return c.Verify("123456") },
-		"made-up challenge": func(c *harness.Client) harness.Answer {
-			c.Cookies["__Host-Http-sms-otp-challenge"] = "AAAAAAAAAAAAAAAAAAAAAA"
-			return c.Open("/")
-		},
 		"WebSocket": func(c *harness.Client) harness.Answer {
 			return c.Do("GET", "/", "", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Fetch-Mode": {"websocket"}})
 		},
@@ -174,6 +170,51 @@ func TestOnlyARealVisitCostsAMessage(t *testing.T) {
 	}
 	if n := len(s.Upstream.Hits()); n != 0 {
 		t.Errorf("%d requests got through", n)
+	}
+}
+
+func TestACookieThatIsNotTheVisitorsCountsAsNone(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	alice := s.Client("alice")
+	alice.Open("/")
+	code := s.Code(1)
+	bob := s.Client("bob")
+	bob.Cookies[challengeCookie] = alice.Cookies[challengeCookie]
+	bob.Open("/")
+	if to := s.Gateway.Messages(); s.Code(2) == "" || to[1].To != harness.Numbers["bob"] {
+		t.Errorf("somebody else in the same browser: %+v", to)
+	}
+	carol := s.Client("carol")
+	carol.Cookies[challengeCookie] = "AAAAAAAAAAAAAAAAAAAAAA"
+	for range 5 {
+		carol.Open("/")
+	}
+	if n := s.Messages(); n != 3 {
+		t.Errorf("%d messages, want one for each", n)
+	}
+	want(t, alice.Verify(code), 200, "")
+}
+
+func TestLeavingCostsNoMessageAndComingBackDoes(t *testing.T) {
+	s := harness.Start(t, harness.Options{Global: "limits {\nresend_after 1s\n}"})
+	c := s.Client("alice")
+	c.Enter()
+	time.Sleep(1100 * time.Millisecond) // resend_after
+	if a := c.Submit("/?sms_otp=logout", nil); a.Status != 303 {
+		t.Fatalf("logout: %d", a.Status)
+	}
+	for range 2 {
+		if a := c.Open("/", "Sec-Fetch-Site", "same-origin"); a.Status != 403 || !strings.Contains(a.Body, "Send the code") {
+			t.Errorf("after logout: %d %s", a.Status, a.Body)
+		}
+	}
+	if n := s.Messages(); n != 1 {
+		t.Errorf("%d messages, want 1: leaving costs none", n)
+	}
+	want(t, c.Call("logout", nil), 204, "")
+	c.Open("/")
+	if n := s.Messages(); n != 2 {
+		t.Errorf("%d messages, want 2: a program is led nowhere, so the visit is a new one", n)
 	}
 }
 
@@ -311,8 +352,8 @@ func TestANewKeyInFrontForgetsNothing(t *testing.T) {
 	if err := s.Load(strings.Replace(s.Caddyfile(), "key ", "key "+newer+" ", 1)); err != nil {
 		t.Fatal(err)
 	}
-	if left := number(t, c.Status().JSON(), "attempts_left"); left != 4 {
-		t.Errorf("%d attempts left under the new key, want 4", left)
+	if left := number(t, c.Status().JSON(), "attempts_left"); left != 1 {
+		t.Errorf("%d attempts left under the new key, want the user's 1", left)
 	}
 	want(t, c.Verify(code), 200, "")
 	want(t, locked.Verify(bobs), 429, "locked")
