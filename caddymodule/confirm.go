@@ -146,7 +146,7 @@ type confirmedJSON struct {
 func (v *visit) alreadyDone() error {
 	v.kept = nil
 	if wantsPage(v.r) {
-		return v.page(http.StatusForbidden, web.Done, "", otpcore.Result{})
+		return v.page(http.StatusForbidden, web.Verified, "", otpcore.Result{})
 	}
 	return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
 }

@@ -191,7 +191,7 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		Now: time.Now().Round(time.Second), RetryAt: res.RetryAt.Round(time.Second),
 		VerifyURL: actionURL(clean, verifyAction), SendURL: actionURL(clean, sendAction),
 		StatusURL: actionURL(clean, statusAction), ContinueURL: clean,
-		PlainHTTP: !v.keepsCookies(), NoCookies: problem == "no-challenge" && v.sentNoCookie(),
+		PlainHTTP: !v.keepsCookies(),
 	}
 	if v.h.AskPhone != nil {
 		p.AskPhone, p.Phone, p.PhoneHint = true, v.typed, ""
@@ -244,9 +244,6 @@ func (v *visit) keepsCookies() bool {
 	host := hostname(v.r.Host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "127.0.0.1" || host == "::1"
 }
-
-// sentNoCookie tells whether a form came back without any cookie, though its page had set one.
-func (v *visit) sentNoCookie() bool { return v.r.Method == http.MethodPost && len(v.received) == 0 }
 
 // siteName is what the site is called: by its operator, else by the name that
 // TLS vouches for. Never by a Host header, which whoever sends the request chooses.

@@ -12,7 +12,6 @@ const (
 	Offer          State = "offer"           // nothing sent yet; a button sends
 	Waiting        State = "waiting"         // a code is on its way; the field shows
 	Verified       State = "verified"        // already through; a link goes on
-	Done           State = "done"            // the request of this form was confirmed and ran
 	Locked         State = "locked"          // too many wrong codes
 	Expired        State = "expired"         // the code ran out; a button sends a new one
 	SendLimited    State = "send-limited"    // no message may be sent now
@@ -29,7 +28,7 @@ const (
 // States lists every state, in the order in which they are explained above.
 func States() []State {
 	return []State{
-		AskPhone, Offer, Waiting, Verified, Done, Locked, Expired, SendLimited, NoPhone, NoUser,
+		AskPhone, Offer, Waiting, Verified, Locked, Expired, SendLimited, NoPhone, NoUser,
 		DeliveryFailed, Unavailable, CrossSite, NotSubmitted, TooLarge, BadAction,
 	}
 }

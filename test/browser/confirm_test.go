@@ -32,7 +32,7 @@ const (
 	inShop = `document.readyState == "complete" && document.title == "Shop"`
 	done   = `document.readyState == "complete" && document.title == "Done"`
 
-	confirmed = `document.title.startsWith("This was confirmed already")`
+	confirmed = `document.title.startsWith("This is already confirmed")`
 )
 
 // pause is a little longer than the shortest time between two messages to one number.

@@ -100,7 +100,6 @@ func endStories() []Story {
 		{"delivery-failed", state(web.DeliveryFailed)},
 		{"unavailable", with(web.Unavailable, later(30*time.Second))},
 		{"verified", state(web.Verified)},
-		{"done", state(web.Done)},
 		{"no-phone", state(web.NoPhone)},
 		{"no-user", state(web.NoUser)},
 		{"not-submitted", state(web.NotSubmitted)},
