@@ -1,6 +1,6 @@
 // Command shots takes pictures of addresses, such as those of the storybook:
 //
-//	shots [-width 1280] [-height 800] [-scale 1] FILE.png=URL …
+//	shots [-width 1280] [-height 800] [-scale 1] [-dark] [-open] [-script=false] FILE.png=URL …
 package main
 
 import (
@@ -23,6 +23,8 @@ func main() {
 	scale := flag.Float64("scale", 1, "device pixels for each CSS pixel")
 	dark := flag.Bool("dark", false, "prefer the dark theme")
 	forced := flag.Bool("forced-colors", false, "force the colours of the system")
+	open := flag.Bool("open", false, "unfold what is folded")
+	script := flag.Bool("script", true, "run the page's script")
 	flag.Parse()
 	ctx, cancel, err := browser.Start(context.Background())
 	if err != nil {
@@ -30,12 +32,13 @@ func main() {
 	}
 	defer cancel()
 	media := emulation.SetEmulatedMedia().WithFeatures(features(*dark, *forced))
-	if err := chromedp.Run(ctx, chromedp.EmulateViewport(*width, *height, chromedp.EmulateScale(*scale)), media); err != nil {
+	silence := emulation.SetScriptExecutionDisabled(!*script)
+	if err := chromedp.Run(ctx, chromedp.EmulateViewport(*width, *height, chromedp.EmulateScale(*scale)), media, silence); err != nil {
 		log.Fatal(err)
 	}
 	for _, arg := range flag.Args() {
 		file, url, _ := strings.Cut(arg, "=")
-		if err := shoot(ctx, file, url); err != nil {
+		if err := shoot(ctx, file, url, *open); err != nil {
 			log.Fatalf("%s: %v", url, err)
 		}
 	}
@@ -52,14 +55,31 @@ func features(dark, forced bool) []*emulation.MediaFeature {
 	return []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "forced-colors", Value: colors}}
 }
 
-func shoot(ctx context.Context, file, url string) error {
+// unfold is run by the browser itself, whatever the page may run.
+const unfold = `document.querySelectorAll("details").forEach((d) => { d.open = true })`
+
+func shoot(ctx context.Context, file, url string, open bool) error {
+	actions := []chromedp.Action{chromedp.Navigate(url)}
+	if open {
+		actions = append(actions, chromedp.Evaluate(unfold, nil))
+	}
 	var picture []byte
-	err := chromedp.Run(ctx, chromedp.Navigate(url), chromedp.ActionFunc(func(ctx context.Context) (err error) {
-		picture, err = page.CaptureScreenshot().WithCaptureBeyondViewport(true).Do(ctx)
+	err := chromedp.Run(ctx, append(actions, chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		picture, err = capture(ctx)
 		return err
-	}))
+	}))...)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, picture, 0o644)
+}
+
+// capture takes the whole page. Where it fits the window it is not measured again:
+// Chromium would shift one that runs from right to left.
+func capture(ctx context.Context) ([]byte, error) {
+	_, _, _, _, window, content, err := page.GetLayoutMetrics().Do(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return page.CaptureScreenshot().WithCaptureBeyondViewport(content.Height > window.ClientHeight).Do(ctx)
 }
