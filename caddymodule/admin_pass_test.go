@@ -79,4 +79,7 @@ func TestWrongPassWithoutAChallengeShowsThePageAgain(t *testing.T) {
 	if strings.Contains(a.Body, "data-resend") {
 		t.Error("the page waits for a message that nobody sent")
 	}
+	if !strings.Contains(a.Body, "<details open>") || strings.Contains(a.Body, "last attempt") {
+		t.Error("the field is folded away, or the page counts what is not counted")
+	}
 }

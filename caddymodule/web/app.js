@@ -86,6 +86,8 @@
     .toLocaleTimeString(document.documentElement.lang, { hour: 'numeric', minute: '2-digit' }));
   const wait = byId('wait');
   if (wait) wait.hidden = true;
+  // Without the cookie the right code would be refused, and the next poll would call this one expired.
+  if (!navigator.cookieEnabled) end('cookies');
   tick();
   setInterval(tick, 1000);
   timer = setTimeout(poll, 2000);

@@ -124,7 +124,9 @@ func (c *Context) Intro() (template.HTML, error) {
 		key += "-asked"
 	case (c.State == Waiting || c.State == Offer) && c.PhoneHint == "":
 		key += "-unnamed"
-	case c.State == Locked && c.SendURL == "" && !c.MustWait():
+	case c.State == Locked && c.MustWait():
+		key += "-for-now"
+	case c.State == Locked && c.SendURL == "":
 		key += "-for-good"
 	}
 	return c.T(key)
@@ -136,6 +138,9 @@ func (c *Context) Problem() (template.HTML, error) {
 	case "", string(c.State), "code-" + string(c.State):
 		return "", nil
 	case "code-wrong":
+		if c.State == Offer { // what the help desk reads out has no count of its own
+			return c.T("error.code-wrong-helpdesk")
+		}
 		if c.AttemptsLeft == 0 {
 			return c.T("error.code-wrong-last")
 		}
@@ -204,13 +209,16 @@ func wholeUnits(d, unit time.Duration) int {
 }
 
 // HelpdeskField says whether a code from the help desk may be typed although
-// nothing can be sent.
+// nothing can be sent. Such a code proves no number that was typed, and confirms no transaction.
 func (c *Context) HelpdeskField() bool {
+	if c.AskPhone || c.Action != "" {
+		return false
+	}
 	switch c.State {
 	case SendLimited, DeliveryFailed, Unavailable:
 		return c.VerifyURL != ""
 	case Offer: // it was tried without a challenge, and was wrong
-		return c.Error == "code-wrong"
+		return c.Error == "code-wrong" || c.Error == "no-challenge"
 	}
 	return false
 }

@@ -89,6 +89,52 @@ func TestEveryStateHasAHeadingInEveryLanguage(t *testing.T) {
 	}
 }
 
+func TestEveryStateHasANextStep(t *testing.T) {
+	r := renderer(t, Options{})
+	for _, state := range States() {
+		page := waiting()
+		page.State, page.Help = state, ""
+		if document := render(t, r, page); !strings.Contains(document, "<form") && !strings.Contains(document, `<a class="button`) {
+			t.Errorf("%s: nothing to do next", state)
+		}
+	}
+}
+
+func TestHelpdeskIsOfferedOnlyWhereItsCodeCounts(t *testing.T) {
+	r := renderer(t, Options{})
+	for name, row := range map[string]struct {
+		change func(*Page)
+		want   bool
+	}{
+		"nothing can be sent": {func(*Page) {}, true},
+		"a number is asked":   {func(p *Page) { p.AskPhone = true }, false},
+		"a transaction waits": {func(p *Page) { p.Action = "POST /pay" }, false},
+	} {
+		page := waiting()
+		page.State = DeliveryFailed
+		row.change(&page)
+		if got := strings.Contains(render(t, r, page), "Code from the help desk"); got != row.want {
+			t.Errorf("%s: offered: %t", name, got)
+		}
+	}
+}
+
+func TestLockedPageSaysHowLong(t *testing.T) {
+	r := renderer(t, Options{})
+	for want, change := range map[string]func(*Page){
+		"this code no longer works":                        func(*Page) {},
+		"no code is accepted for now":                      func(p *Page) { p.RetryAt = noon.Add(time.Hour) },
+		"until the people who run <bdi>Example Co</bdi> u": func(p *Page) { p.SendURL = "" },
+	} {
+		page := waiting()
+		page.State = Locked
+		change(&page)
+		if document := render(t, r, page); !strings.Contains(document, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
 func TestMaskedNumberIsReadOutByItsLastDigits(t *testing.T) {
 	for hint, want := range map[string]string{
 		"+49•••••78": "the number ending in 78", "+49•••••": "the number ending in ", "07": "the number ending in 07",

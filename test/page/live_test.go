@@ -94,6 +94,17 @@ func TestLockedCodeTakesTheFieldAway(t *testing.T) {
 	b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("#over").textContent.includes("no longer works")`)
 }
 
+func TestBlockedCookiesAreNotTakenForAnExpiredCode(t *testing.T) {
+	s, b := newSite(t, nil), newTab(t)
+	b.prepare(`Object.defineProperty(navigator, "cookieEnabled", {get: () => false})`)
+	s.set(func(s *site) { s.state = "" })
+	b.open(s.URL)
+	b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("#over").textContent.includes("Allow cookies for this site")`)
+	if s.polled() != 0 {
+		t.Error("asks how a challenge stands that the browser cannot have")
+	}
+}
+
 func TestNothingIsAskedWhileThePageIsHidden(t *testing.T) {
 	s, b := newSite(t, nil), newTab(t)
 	b.prepare(`window.away = true; window.skipped = 0;

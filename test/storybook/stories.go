@@ -47,7 +47,9 @@ func waitingStories() []Story {
 		{"waiting-kept", with(func(p *web.Page) { p.Kept = "c2VhbGVk" })},
 		{"waiting-trust", with(func(p *web.Page) { p.TrustDays = 30 })},
 		{"waiting-alphanumeric", with(func(p *web.Page) { p.CodeLength, p.Alphanumeric = 8, true })},
+		{"waiting-without-help", with(func(p *web.Page) { p.Help, p.Delivery = "", "failed" })},
 		{"waiting-last-message", with(func(p *web.Page) { p.SendsLeft, p.Sent, p.Delivery = 0, 3, "delivered" })},
+		{"waiting-last-failed", with(func(p *web.Page) { p.SendsLeft, p.Sent, p.Delivery = 0, 3, "failed" })},
 		{"waiting-nearly-over", with(func(p *web.Page) { p.ExpiresAt, p.ResendAt, p.Delivery = now.Add(45*time.Second), now, "sent" })},
 		{"waiting-confirm", with(func(p *web.Page) { p.Action, p.Kept = "POST /transfers", "c2VhbGVk" })},
 		{"waiting-long", with(func(p *web.Page) {
@@ -70,11 +72,17 @@ func refusedStories() []Story {
 		{"wrong", with(web.Waiting, "code-wrong", func(p *web.Page) { p.AttemptsLeft, p.Delivery = 4, "sent" })},
 		{"wrong-one-left", with(web.Waiting, "code-wrong", func(p *web.Page) { p.AttemptsLeft, p.Delivery = 1, "delivered" })},
 		{"wrong-none-left", with(web.Locked, "code-wrong", func(p *web.Page) { p.AttemptsLeft = 0 })},
+		{"wrong-confirm", with(web.Waiting, "code-wrong", func(p *web.Page) {
+			p.AttemptsLeft, p.Delivery, p.Action, p.Kept = 4, "sent", "POST /transfers", "c2VhbGVk"
+		})},
+		{"helpdesk-wrong", with(web.Offer, "code-wrong", same)},
 		{"malformed", with(web.Waiting, "code-malformed", func(p *web.Page) { p.Delivery = "sent" })},
 		{"malformed-alphanumeric", with(web.Waiting, "code-malformed", func(p *web.Page) { p.CodeLength, p.Alphanumeric = 8, true })},
 		{"resent-too-soon", with(web.Waiting, "send-limited", same)},
 		{"expired-code", with(web.Expired, "code-expired", same)},
 		{"no-challenge", with(web.Offer, "no-challenge", same)},
+		{"no-challenge-asked", asked(with(web.AskPhone, "no-challenge", same))},
+		{"no-challenge-confirm", with(web.Offer, "no-challenge", func(p *web.Page) { p.Action, p.Kept = "POST /transfers", "c2VhbGVk" })},
 		{"phone-refused", asked(with(web.AskPhone, "phone-refused", func(p *web.Page) { p.Phone = "12345" }))},
 	}
 }
@@ -89,18 +97,26 @@ func endStories() []Story {
 		return func(p *web.Page) { p.RetryAt = now.Add(d) }
 	}
 	return []Story{
+		{"offer-step-up", with(web.Offer, func(p *web.Page) { p.Reason = "step-up" })},
 		{"offer-kept", with(web.Offer, func(p *web.Page) { p.Kept = "c2VhbGVk" })},
 		{"offer-confirm", with(web.Offer, func(p *web.Page) { p.Action, p.Kept = "POST /transfers", "c2VhbGVk" })},
 		{"expired", state(web.Expired)},
 		{"expired-asked", asked(state(web.Expired))},
+		{"expired-kept", with(web.Expired, func(p *web.Page) { p.Kept = "c2VhbGVk" })},
 		{"locked", with(web.Locked, later(14*time.Minute))},
+		{"locked-kept", with(web.Locked, func(p *web.Page) { p.RetryAt, p.Kept = now.Add(14*time.Minute), "c2VhbGVk" })},
 		{"locked-retry-now", state(web.Locked)},
 		{"locked-for-good", with(web.Locked, func(p *web.Page) { p.SendURL = "" })},
 		{"send-limited", with(web.SendLimited, later(5*time.Hour))},
+		{"send-limited-asked", asked(with(web.SendLimited, later(50*time.Second)))},
+		{"send-limited-confirm", with(web.SendLimited, func(p *web.Page) { p.RetryAt, p.Action, p.Kept = now.Add(2*time.Minute), "POST /transfers", "c2VhbGVk" })},
 		{"delivery-failed", state(web.DeliveryFailed)},
-		{"unavailable", with(web.Unavailable, later(30*time.Second))},
+		{"delivery-failed-asked", asked(state(web.DeliveryFailed))},
+		{"unavailable", state(web.Unavailable)},
+		{"budget-spent", with(web.Unavailable, later(21*time.Hour))},
 		{"verified", state(web.Verified)},
 		{"no-phone", state(web.NoPhone)},
+		{"no-phone-without-help", with(web.NoPhone, func(p *web.Page) { p.Help = "" })},
 		{"no-user", state(web.NoUser)},
 		{"not-submitted", state(web.NotSubmitted)},
 		{"too-large", state(web.TooLarge)},
@@ -130,7 +146,7 @@ func state(s web.State) web.Page {
 func asked(page web.Page) web.Page {
 	page.AskPhone = true
 	if page.State == web.Waiting {
-		page.Phone = "+49 171 3920078"
+		page.Phone, page.PhoneHint = "+44 7700 900178", "+44•••••78"
 	}
 	return page
 }
