@@ -193,6 +193,9 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		StatusURL: actionURL(clean, statusAction), ContinueURL: clean,
 		PlainHTTP: !v.keepsCookies(),
 	}
+	if state == web.Locked && v.barred() {
+		p.SendURL, p.RetryAt = "", time.Time{}
+	}
 	if v.h.AskPhone != nil {
 		p.AskPhone, p.Phone, p.PhoneHint = true, v.typed, ""
 		if state == web.Offer {
@@ -231,6 +234,12 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 	v.w.WriteHeader(status)
 	v.w.Write(html) //nolint:errcheck // the client is gone
 	return nil
+}
+
+// barred tells that waiting does not help: only an administrator does.
+func (v *visit) barred() bool {
+	barred, err := v.svc.Barred(v.r.Context(), v.subject)
+	return err == nil && barred
 }
 
 // keepsCookies tells whether a browser keeps Secure cookies that come this way:

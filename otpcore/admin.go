@@ -85,6 +85,16 @@ func (s *Service) attemptState(ctx context.Context, now time.Time, u Subject) (A
 	}, nil
 }
 
+// Barred tells whether no code of this visitor is taken any more, however long he waits, until
+// [Service.Unlock].
+func (s *Service) Barred(ctx context.Context, u Subject) (bool, error) {
+	if err := s.recall(ctx, &u); err != nil {
+		return false, err
+	}
+	state, err := s.attemptState(ctx, s.now(), u)
+	return state.Locked, err
+}
+
 // ahead is at, or zero where that is over.
 func ahead(at, now time.Time) time.Time {
 	if at.After(now) {
