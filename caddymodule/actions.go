@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/caddy-sms-otp/caddy-sms-otp/caddymodule/web"
 	"github.com/caddy-sms-otp/caddy-sms-otp/otpcore"
 )
 
@@ -60,9 +61,8 @@ func (v *visit) send() error {
 	if v.open() && !v.h.Confirm {
 		return v.alreadyVerified()
 	}
-	v.kept = v.keptIn(form)
-	if v.h.Confirm && v.kept == nil {
-		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
+	if v.kept = v.keptIn(form); v.nothingKept(form) {
+		return v.notKept()
 	}
 	id, err := v.challengeID()
 	if err != nil {
@@ -126,9 +126,8 @@ func (v *visit) verify() error {
 	if err != nil {
 		return v.refuseWithChallenge(bodyProblem(err, problemOf(otpcore.Malformed)))
 	}
-	v.kept = v.keptIn(form)
-	if v.h.Confirm && v.kept == nil {
-		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
+	if v.kept = v.keptIn(form); v.nothingKept(form) {
+		return v.notKept()
 	}
 	if v.keepsForm() && v.open() {
 		return v.goOn() // another tab has passed
@@ -169,6 +168,19 @@ func (v *visit) accepted(form fields, res otpcore.Result) error {
 	}
 	v.held = res.Verification
 	return v.goOn()
+}
+
+// nothingKept tells that a request which waited for the code is lost: kept for too long, or changed on the way.
+func (v *visit) nothingKept(form fields) bool {
+	return v.kept == nil && (v.h.Confirm || form[keptField] != "")
+}
+
+// notKept says so before a code is asked for or taken that could not bring it back.
+func (v *visit) notKept() error {
+	if wantsPage(v.r) {
+		return v.page(http.StatusForbidden, web.NotSubmitted, "", otpcore.Result{})
+	}
+	return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
 }
 
 // keepsForm tells whether a form waits whose verification had run out.

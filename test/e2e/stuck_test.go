@@ -16,7 +16,11 @@ func says(t *testing.T, a harness.Answer, has, lacks string) {
 	}
 }
 
-const sendButton = "sms_otp=send"
+const (
+	noChallenge  = "There is no code for this browser any more."
+	notSubmitted = "<h1>Your form was not submitted"
+	sendButton   = "sms_otp=send"
+)
 
 func TestWaitingIsNotAdvisedWhereOnlyAnAdministratorHelps(t *testing.T) {
 	s := harness.Start(t, harness.Options{Global: "limits {\nlock_after 2\n}"})
@@ -31,4 +35,26 @@ func TestWaitingIsNotAdvisedWhereOnlyAnAdministratorHelps(t *testing.T) {
 	says(t, locked, untilUnlocked, sendButton)
 	says(t, locked, untilUnlocked, "You can try again in")
 	says(t, s.Client("alice").Open("/"), untilUnlocked, sendButton)
+}
+
+func TestFormThatWasKeptForTooLongIsSaidToBeLost(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	c := s.Client("alice")
+	for _, action := range []string{"send", "verify"} {
+		says(t, c.Submit("/save?sms_otp="+action, url.Values{"code": {"123456"}, "kept": {"b3V0ZGF0ZWQ"}}), notSubmitted, sendButton)
+	}
+	if n := s.Messages(); n != 0 {
+		t.Errorf("%d messages for a form that is gone", n)
+	}
+}
+
+func TestLostChallengeOfATransactionIsNotCalledDone(t *testing.T) {
+	s := harness.Start(t, pay())
+	c := s.Client("alice")
+	page := c.Submit("/pay", transfer("5", "shop"))
+	c.Cookies[challengeCookie] = "ABAAAAAAAAAAAAAAAAAAAA"
+	a := c.Submit("/pay?sms_otp=verify", url.Values{"code": {s.Code(1)}, "kept": {keptIn(t, page)}})
+	says(t, a, noChallenge, "already confirmed")
+	keptIn(t, a) // and can still be confirmed
+	says(t, c.Submit("/pay?sms_otp=send", nil), notSubmitted, sendButton)
 }
