@@ -11,7 +11,7 @@ import (
 )
 
 // checkLimit is what one check may take, cold caches and a slow network included.
-const checkLimit = 15 * time.Minute
+const checkLimit = 30 * time.Minute
 
 // A check is a command that passes when it exits with status 0.
 type check struct {
