@@ -3,8 +3,10 @@ package e2e
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,23 +271,78 @@ func TestLocationStaysOnTheSite(t *testing.T) {
 	}
 }
 
+// spellings are ways to write a path that Caddy reads as the same one.
+func spellings(path string) []string {
+	all := []string{path, path + "/", path + "?a=b", "/x/.." + path, "/%2e/x/%2E%2e" + path, "/." + path, strings.ToUpper(path)}
+	for i := range path {
+		before, c, after := path[:i], path[i:i+1], path[i+1:]
+		if c == "/" {
+			all = append(all, before+"//"+after, before+"///"+after, before+"/./"+after, before+"/y/../"+after, before+"/%2e/"+after)
+			continue
+		}
+		all = append(all, before+strings.ToUpper(c)+after, fmt.Sprintf("%s%%%02x%s", before, c, after), fmt.Sprintf("%s%%%02X%s", before, strings.ToUpper(c), after))
+	}
+	return all
+}
+
 func TestEverySpellingOfAPathIsGated(t *testing.T) {
-	s := harness.Start(t, harness.Options{Before: "@inside path /admin /admin/*", Matcher: "@inside"})
-	c := s.Client("alice")
-	for _, path := range []string{
-		"/admin", "/admin/", "/admin/x", "//admin", "//admin/x", "/ADMIN", "/Admin/x", "/%61dmin", "/admin%2Fx", "/./admin", "/x/../admin",
-		"/admin//x", "/admin/./x", "/admin/x?a=b", "/admin/%2e%2e/admin",
-	} {
-		for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS", "DELETE", "PROPFIND"} {
-			if a := c.Do(method, path, "", nil); a.Status != 403 {
-				t.Errorf("%s %s: %d", method, path, a.Status)
-			}
+	part := harness.Options{Before: "@inside path /admin /admin/*", Matcher: "@inside"}
+	for name, o := range map[string]harness.Options{"a part of the site": part, "the whole site": {}} {
+		for _, secure := range []bool{false, true} {
+			o.TLS = secure
+			t.Run(fmt.Sprintf("%s, TLS %t", name, secure), func(t *testing.T) {
+				s := harness.Start(t, o)
+				c := s.Client("alice")
+				paths := slices.Concat(spellings("/admin"), spellings("/admin/x"), []string{"/admin%2Fx"})
+				for _, path := range paths {
+					for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS", "DELETE", "PROPFIND", "QUERY"} {
+						if a := c.Do(method, path, "", nil); a.Status != 403 {
+							t.Errorf("%s %s: %d", method, path, a.Status)
+						}
+					}
+				}
+				if a := c.Do("GET", "/public", "", nil); (a.Status == 200) != (o.Matcher != "") {
+					t.Errorf("outside of the matcher: %d", a.Status)
+				}
+				for _, hit := range s.Upstream.Hits() {
+					if hit.URI != "/public" {
+						t.Errorf("got through: %s %s", hit.Method, hit.URI)
+					}
+				}
+			})
 		}
 	}
-	if hits := s.Upstream.Hits(); len(hits) != 0 {
-		t.Errorf("got through: %+v", hits)
+}
+
+func TestEveryProtocolIsGated(t *testing.T) {
+	s := harness.Start(t, harness.Options{TLS: true})
+	c := s.Client("alice")
+	third := c.HTTP3()
+	for proto, browser := range map[string]*harness.Client{"HTTP/2.0": c, "HTTP/3.0": third} {
+		if a := want(t, browser.Do("GET", "/", "", nil), 403, "step-up-required"); a.Proto != proto {
+			t.Errorf("it was %s, want %s", a.Proto, proto)
+		}
 	}
-	if a := c.Do("GET", "/public", "", nil); a.Status != 200 {
-		t.Errorf("outside of the matcher: %d", a.Status)
+	if n := len(s.Upstream.Hits()); n != 0 {
+		t.Fatalf("%d requests got through", n)
+	}
+	third.Enter()
+	if a := third.Open("/"); a.Status != 200 || a.Proto != "HTTP/3.0" {
+		t.Errorf("with a code: %d over %s", a.Status, a.Proto)
+	}
+}
+
+func TestAnUpgradeIsGated(t *testing.T) {
+	upgrade := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-WebSocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="}, "Sec-WebSocket-Version": {"13"}}
+	s := harness.Start(t, harness.Options{Upstream: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", r.Header.Get("Upgrade"))
+		w.WriteHeader(http.StatusSwitchingProtocols)
+	})})
+	c := s.Client("alice")
+	want(t, c.Do("GET", "/", "", upgrade), 403, "step-up-required")
+	want(t, c.Do("CONNECT", "/", "", upgrade), 403, "step-up-required")
+	if n := len(s.Upstream.Hits()); n != 0 {
+		t.Errorf("%d requests got through", n)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // Client is a browser or a program in front of the site: it keeps cookies, which
@@ -43,6 +45,16 @@ func (s *Site) Client(user string) *Client {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// HTTP3 is the same browser over HTTP/3, which takes TLS.
+func (c *Client) HTTP3() *Client {
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: c.site.roots}}
+	c.t.Cleanup(func() { transport.Close() })
+	faster, client := c.Tab(), *c.http
+	client.Transport = transport
+	faster.http = &client
+	return faster
 }
 
 // Tab is the same browser once more: with the same cookies so far, over the same connections.
