@@ -1,6 +1,7 @@
 package otpcore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -642,5 +643,31 @@ func TestEachRevocationEndsWhatWasVerifiedBeforeIt(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestTheStoreHoldsNothingInClear(t *testing.T) {
+	d := newDesk(t, 100)
+	known, asked := request("alice"), request("")
+	asked.Subject.Number, asked.Subject.Source, asked.Subject.FirstFactor = "+447700900456", otpcore.Asked, false
+	id, code := d.start(known)
+	_, other := d.start(asked)
+	d.must(otpcore.WrongCode)(d.submit(id, known, wrong(code)))
+	d.must(otpcore.Accepted)(d.submit(id, known, code))
+	pass := d.pass("alice")
+	var dump []byte
+	for i := range memstore.Slices {
+		dump = d.store.AppendSlice(dump, i)
+	}
+	if c, err := d.store.Get(t.Context(), id); err != nil || !bytes.Contains(dump, c.Code) || !bytes.Contains(dump, c.Subject[:]) {
+		t.Fatalf("the dump of %d bytes does not hold the challenge (%v)", len(dump), err)
+	}
+	for what, secret := range map[string]string{
+		"code": code, "code of a typed number": other, "pass": pass, "user": "alice", "number": string(number[1:]),
+		"typed number": string(asked.Subject.Number[1:]), "address": known.Subject.Address, "site": known.Site,
+	} {
+		if bytes.Contains(dump, []byte(secret)) {
+			t.Errorf("the %s is in it", what)
+		}
 	}
 }
