@@ -255,8 +255,12 @@ func (v *visit) logout() error {
 // redirect after it is a visit like any other.
 const leaving = time.Minute
 
-// leave gives the browser an id that stands for no challenge, and notes it.
+// leave gives a browser that was in an id that stands for no challenge, and notes it. Whoever
+// was not must not fill the store with notes.
 func (v *visit) leave() error {
+	if v.held == nil {
+		return nil
+	}
 	id := otpcore.NewID()
 	v.h.setChallenge(v.w, id, leaving)
 	_, err := v.svc.Once(v.r.Context(), v.left(id), leaving)
