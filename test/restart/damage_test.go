@@ -1,10 +1,14 @@
 package restart
 
 import (
+	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-sms-otp/caddy-sms-otp/test/harness"
 )
@@ -122,5 +126,57 @@ func TestOneDamagedCopyCostsNothing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// insist comes again if nobody answers: a configuration that is refused may have taken the connection with it.
+func insist(c *harness.Client, method, path, body string) (a harness.Answer) {
+	for err := errors.New("not tried"); err != nil; {
+		a, err = c.Try(method, path, body, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
+	}
+	return a
+}
+
+// A key that cannot be had is not made anew: nobody would notice, and every lock would be forgotten.
+func TestWithoutItsKeyNoServerStarts(t *testing.T) {
+	const remedy = "restore it from a backup"
+	for name, test := range map[string]struct {
+		spoil func(t *testing.T, s *harness.Site) (caddyfile string)
+		says  string
+	}{
+		"damaged": {func(t *testing.T, s *harness.Site) string {
+			if err := os.WriteFile(filepath.Join(s.Dir, "storage", "sms_otp", "key"), []byte("short"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return s.Caddyfile()
+		}, remedy},
+		"storage that cannot be used": {func(_ *testing.T, s *harness.Site) string {
+			return strings.Replace(s.Caddyfile(), "/storage", "/phones.csv/storage", 1)
+		}, "the key in Caddy's storage"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := harness.Start(t, harness.Options{})
+			c := browser(s, "alice")
+			c.Open("/")
+			code := s.Code(1)
+			refused := func(caddyfile string) {
+				t.Helper()
+				if err := s.Load(caddyfile); err == nil || !strings.Contains(err.Error(), test.says) {
+					t.Fatalf("it loads, or does not say what to do: %v", err)
+				}
+			}
+			caddyfile := test.spoil(t, s)
+			refused(strings.Replace(caddyfile, "encode", "encode\nheader X-Changed yes", 1))
+			// The running configuration has its key, and goes on.
+			want(t, insist(browser(s, "alice"), "GET", "/", ""), 403, "step-up-required")
+			want(t, insist(c, "POST", "/?sms_otp=verify", "code="+code), 200, "")
+			if err := caddy.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			refused(caddyfile)
+			if _, err := c.Try("GET", "/", "", nil); err == nil {
+				t.Error("the site answers without a key")
+			}
+		})
 	}
 }
