@@ -264,6 +264,16 @@ func TestLocationStaysOnTheSite(t *testing.T) {
 			t.Errorf("%s leads to %q, want %q", path, got, location)
 		}
 	}
+	// What no browser sends, but somebody else may.
+	for line, location := range map[string]string{
+		`POST /\evil.example/x?sms_otp=logout`:              "/%5Cevil.example/x",
+		"POST " + s.URL + "//evil.example/x?sms_otp=logout": "/evil.example/x",
+		"POST //evil.example//y?sms_otp=logout":             "/evil.example//y",
+	} {
+		if got := raw(t, s, line, "Accept: text/html\r\nContent-Length: 0\r\n\r\n").Header.Get("Location"); got != location {
+			t.Errorf("%s leads to %q, want %q", line, got, location)
+		}
+	}
 	c := s.Client("alice")
 	a := c.Do("POST", "/a?sms_otp=logout", "", http.Header{"Host": {s.URL[len("http://"):]}, "X-Forwarded-Host": {"evil.example"}, "Accept": {"text/html"}})
 	if got := a.Header.Get("Location"); got != "/a" {
