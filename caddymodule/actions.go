@@ -150,6 +150,7 @@ func (v *visit) verify() error {
 	if res.Outcome == otpcore.NoChallenge && v.open() && wantsPage(v.r) {
 		return v.redirect()
 	}
+	v.blocked = res.Outcome == otpcore.NoChallenge && form["sent"] != "" && len(v.received) == 0
 	return v.refuse(problemOf(res.Outcome), res)
 }
 

@@ -191,7 +191,7 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		Now: time.Now().Round(time.Second), RetryAt: res.RetryAt.Round(time.Second),
 		VerifyURL: actionURL(clean, verifyAction), SendURL: actionURL(clean, sendAction),
 		StatusURL: actionURL(clean, statusAction), ContinueURL: clean,
-		PlainHTTP: !v.keepsCookies(),
+		PlainHTTP: !v.keepsCookies(), NoCookies: v.blocked,
 	}
 	if state == web.Locked && v.barred() {
 		p.SendURL, p.RetryAt = "", time.Time{}

@@ -35,6 +35,7 @@ type visit struct {
 	live     bool                  // held is not
 	trusted  bool                  // held is the trust in this browser, and no session
 	received []string              // the header lines with the browser's cookies, ours included
+	blocked  bool                  // it has answered a code of ours, and kept no cookie of the site
 	outer    *visit                // the same request at a gate before this one, if there was one
 	cookies  [1]string             // what is left of the browser's for the upstream
 }

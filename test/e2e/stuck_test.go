@@ -17,10 +17,27 @@ func says(t *testing.T, a harness.Answer, has, lacks string) {
 }
 
 const (
+	noCookies    = "<h1>Your browser is blocking cookies"
 	noChallenge  = "There is no code for this browser any more."
 	notSubmitted = "<h1>Your form was not submitted"
 	sendButton   = "sms_otp=send"
 )
+
+func TestBlockedCookiesAreCalledByTheirName(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	c := s.Client("alice")
+	c.Open("/")
+	form := url.Values{"code": {s.Code(1)}, "sent": {"1"}}
+	clear(c.Cookies)
+	says(t, c.Submit("/?sms_otp=verify", form), noCookies, noChallenge)
+	// A browser that keeps the site's own has only lost ours.
+	c.Cookies["theme"] = "dark"
+	says(t, c.Submit("/?sms_otp=verify", form), noChallenge, noCookies)
+	// The help desk's field is there before any cookie is.
+	clear(c.Cookies)
+	form.Del("sent")
+	says(t, c.Submit("/?sms_otp=verify", form), noChallenge, noCookies)
+}
 
 func TestWaitingIsNotAdvisedWhereOnlyAnAdministratorHelps(t *testing.T) {
 	s := harness.Start(t, harness.Options{Global: "limits {\nlock_after 2\n}"})
