@@ -194,7 +194,7 @@ func transactionConfirmation(t *testing.T, s *harness.Site) {
 	if times != 1 {
 		t.Errorf("paid %d times", times)
 	}
-	shows(t, c.Submit("/pay?sms_otp=verify", form(code)), http.StatusForbidden, "You are verified")
+	shows(t, c.Submit("/pay?sms_otp=verify", form(code)), http.StatusForbidden, "This is already confirmed")
 	if c.Cookies[sessionCookie] != "" {
 		t.Error("a confirmation left a session behind")
 	}
