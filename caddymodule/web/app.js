@@ -6,7 +6,7 @@
   if (!form) return;
   const page = form.dataset, stay = 'stay' in page;
   const delivery = byId('delivery'), line = byId('line'), valid = byId('valid'), over = byId('over');
-  const resend = byId('resend'), again = byId('again');
+  const resend = byId('resend'), again = byId('again'), heading = document.querySelector('h1');
   const abort = new AbortController();
   // The visitor's clock may be wrong; only its difference to the server's counts.
   const skew = Date.now() / 1000 - page.now;
@@ -18,12 +18,17 @@
   // carries what was submitted.
   if (!stay) history.replaceState(null, '', page.next);
 
+  // What the server would show now: what no longer holds gives way to another heading and one thing to do.
   const end = (state) => {
+    const [title, text] = over.dataset[state].split('|');
     ended = true;
-    form.hidden = delivery.hidden = valid.hidden = true;
-    over.textContent = over.dataset[state];
+    for (const e of [byId('problem'), byId('intro')?.firstElementChild, form, delivery, valid.parentNode]) if (e) e.hidden = true;
+    document.title = document.title.replace(heading.textContent, title);
+    heading.textContent = title;
+    over.textContent = text;
     if (resend) {
       resend.hidden = false;
+      again.className = 'primary';
       byId('label').textContent = again.dataset.new;
     }
   };
@@ -84,6 +89,7 @@
 
   valid.textContent = valid.dataset.text.replace('{time}', new Date((expiresAt + skew) * 1000)
     .toLocaleTimeString(document.documentElement.lang, { hour: 'numeric', minute: '2-digit' }));
+  heading.ariaLive = 'polite';
   const wait = byId('wait');
   if (wait) wait.hidden = true;
   // Without the cookie the right code would be refused, and the next poll would call this one expired.

@@ -81,8 +81,9 @@ type Page struct {
 	// RetryAt is when something refused now may be tried again.
 	RetryAt time.Time
 
-	// VerifyURL takes the form with the field "code". Like the other three it
-	// is a path with a query, on the same site.
+	// VerifyURL takes the form with the field "code" and, once a message went
+	// out, "sent": by it a browser that keeps no cookies is found out. Like the
+	// other three it is a path with a query, on the same site.
 	VerifyURL string
 	// SendURL takes the form with the fields "sent" and, with AskPhone, "phone".
 	SendURL string

@@ -78,7 +78,10 @@ func TestCodeThatRunsOutGivesWayToANewOne(t *testing.T) {
 		s, b := newSite(t, run.change), newTab(t)
 		s.set(func(s *site) { s.state = run.state })
 		b.open(s.URL)
-		b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("#over").textContent == "That code has expired. Ask for a new one."`)
+		b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("h1").textContent == "The code has expired"`)
+		if got := eval[string](b, `document.title + "|" + document.querySelector("main").innerText`); !strings.HasPrefix(got, "The code has expired – Example Co|") || strings.Contains(got, "We are texting") || strings.Contains(got, "for this code") {
+			t.Errorf("%s: still says what no longer holds: %s", name, got)
+		}
 		if got := eval[string](b, `document.querySelector("#again").innerText`); got != "Send a new code" {
 			t.Errorf("%s: the button reads %q", name, got)
 		}
@@ -91,7 +94,7 @@ func TestLockedCodeTakesTheFieldAway(t *testing.T) {
 	s, b := newSite(t, nil), newTab(t)
 	s.set(func(s *site) { s.state = "locked" })
 	b.open(s.URL)
-	b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("#over").textContent.includes("no longer works")`)
+	b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("h1").textContent == "Too many wrong codes" && document.querySelector("#over").textContent.includes("no longer works")`)
 }
 
 func TestBlockedCookiesAreNotTakenForAnExpiredCode(t *testing.T) {
@@ -99,7 +102,7 @@ func TestBlockedCookiesAreNotTakenForAnExpiredCode(t *testing.T) {
 	b.prepare(`Object.defineProperty(navigator, "cookieEnabled", {get: () => false})`)
 	s.set(func(s *site) { s.state = "" })
 	b.open(s.URL)
-	b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("#over").textContent.includes("Allow cookies for this site")`)
+	b.until(`!document.querySelector("#verify").checkVisibility() && document.querySelector("h1").textContent == "Your browser is blocking cookies"`)
 	if s.polled() != 0 {
 		t.Error("asks how a challenge stands that the browser cannot have")
 	}
