@@ -199,13 +199,19 @@ func (s *Site) Caddyfile() string {
 `, s.Dir, o.Servers, s.gateway, o.Device, o.Global, s.URL, auth, o.Before, o.Matcher, o.Block, strings.TrimPrefix(s.Upstream.URL, "http://"), admin, o.Proxy)
 }
 
+// closing is how long the server before, or one that was refused, may keep its socket: whoever
+// waits there when it closes has to come again.
+const closing = 50 * time.Millisecond
+
 // Load puts a configuration in force, as caddy reload does.
 func (s *Site) Load(caddyfile string) error {
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		return err
 	}
-	if err := caddy.Load(config, true); err != nil {
+	err = caddy.Load(config, true)
+	time.Sleep(closing)
+	if err != nil {
 		return err
 	}
 	// The server before ends them just now; a request sent over one could be lost.
