@@ -132,14 +132,27 @@ func TestTabGoesOnWhenAnotherHasPassed(t *testing.T) {
 	two.until(onUpstream)
 }
 
-func TestPageWithSomethingSubmittedStaysWhereItIs(t *testing.T) {
+func TestPageWithAFormSendsItWhenAnotherTabHasPassed(t *testing.T) {
 	s, b := newSite(t, func(p *web.Page) { p.Kept = "c2VhbGVk" }), newTab(t)
 	b.open(s.URL + "?draft=1")
 	s.set(func(s *site) { s.state = "verified" })
 	b.run(chromedp.Evaluate(`dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}))`, nil))
+	eventually(t, "the form is sent", func() bool { return s.posts() > 0 })
+	s.saw(func(s *site) {
+		if got := s.forms[0].Get("kept"); got != "c2VhbGVk" || len(s.forms) != 1 {
+			t.Errorf("what was submitted arrived as %q, in %d forms", got, len(s.forms))
+		}
+	})
+}
+
+func TestPageOfATransactionStaysWhereItIs(t *testing.T) {
+	s, b := newSite(t, func(p *web.Page) { p.Kept, p.Action = "c2VhbGVk", "POST /transfers" }), newTab(t)
+	b.open(s.URL + "?draft=1")
+	s.set(func(s *site) { s.state = "verified" })
+	b.run(chromedp.Evaluate(`dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}))`, nil))
 	eventually(t, "the page asks for the status", func() bool { return s.polled() > 0 })
-	if got := eval[string](b, "location.search"); got != "?draft=1" {
-		t.Errorf("the page with what was submitted has become %q", got)
+	if got := eval[string](b, "location.search"); got != "?draft=1" || s.posts() != 0 {
+		t.Errorf("the page with what was submitted has become %q, and sent %d forms", got, s.posts())
 	}
 	b.run(chromedp.KeyEvent("123456" + kb.Enter))
 	b.until(onUpstream)
