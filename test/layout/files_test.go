@@ -67,6 +67,12 @@ func parseHead(t *testing.T, path string) *ast.File {
 	return file
 }
 
+func TestBenchmarksKeepWhatWasTakenByHand(t *testing.T) {
+	if !strings.Contains(read(t, "docs/BENCHMARKS.md"), read(t, "test/bench/compare/page.md")) {
+		t.Error("docs/BENCHMARKS.md lacks test/bench/compare/page.md as it is: whoever writes it anew would change what it says of the page")
+	}
+}
+
 var fencedCaddyfile = regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```$")
 
 func TestReadmeShowsCaddyfileExample(t *testing.T) {

@@ -17,6 +17,11 @@ import (
 //go:embed peers.md
 var peers string
 
+// page is what was taken by hand and in a browser.
+//
+//go:embed page.md
+var page string
+
 type table struct {
 	name      string
 	transport transport
@@ -41,6 +46,7 @@ func (r report) write(w io.Writer) error {
 		t.write(&b)
 	}
 	r.writeInProcess(&b)
+	b.WriteString(page)
 	b.WriteString(peers)
 	_, err := io.WriteString(w, b.String())
 	return err
