@@ -17,10 +17,10 @@ type target struct {
 }
 
 func (t target) reached() string {
-	if t.atLeast == (t.measured >= t.limit) {
-		return "yes"
+	if t.atLeast && t.measured < t.limit || !t.atLeast && t.measured > t.limit {
+		return "**no**"
 	}
-	return "**no**"
+	return "yes"
 }
 
 func (t target) bound() string {
