@@ -53,7 +53,10 @@ func newTab(t *testing.T) tab {
 	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithTargetID(id))
 	t.Cleanup(func() {
 		cancel()
-		target.DisposeBrowserContext(profile).Do(browser)
+		// Chromium has been seen not to answer; what is left ends with it.
+		ctx, stop := context.WithTimeout(browser, patience)
+		defer stop()
+		target.DisposeBrowserContext(profile).Do(ctx)
 	})
 	// The first run ties the tab to its context, so it must not be one with a deadline.
 	if err := chromedp.Run(ctx); err != nil {
