@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"html/template"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +29,7 @@ type language struct {
 	name     string // the tag as written in the lang attribute
 	dir      string
 	messages map[string]message
+	page     func() *template.Template // the built-in one, made when first asked for
 }
 
 // A message has a wording for each plural category of its language that it
@@ -77,7 +80,24 @@ func parseLanguage(name string, data []byte) (*language, error) {
 	if script, _ := tag.Script(); script.String() == "Arab" || script.String() == "Hebr" {
 		l.dir = "rtl"
 	}
+	l.page = sync.OnceValue(l.builtIn)
 	return l, json.Unmarshal(data, &l.messages)
+}
+
+var constant = regexp.MustCompile(`{{\.T "([^"]+)"}}`)
+
+// builtIn has the words that no page changes in their places already: to look them up on the way
+// takes as long as all the rest. A template of an operator's is left as it is, since what may stand
+// where is known of our own alone.
+func (l *language) builtIn() *template.Template {
+	page := constant.ReplaceAllStringFunc(builtinPage, func(call string) string {
+		w, err := l.wording(constant.FindStringSubmatch(call)[1], 0)
+		if err != nil || len(w) != 1 || w[0].name != "" {
+			return call
+		}
+		return w[0].html
+	})
+	return template.Must(template.New("page.html").Parse(page))
 }
 
 // UnmarshalJSON takes a string, or an object from plural categories to strings.

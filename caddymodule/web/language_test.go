@@ -126,8 +126,8 @@ func TestPluralsReadAsTheyShould(t *testing.T) {
 		{"he", "wait.hours", 2, "בעוד שעתיים"},
 		{"ja", "wait.hours", 2, "2時間後"},
 	} {
-		c := &Context{language: renderer(t, Options{}).language(row.lang)}
-		got, err := c.N(row.key, row.n)
+		p := &Page{language: renderer(t, Options{}).language(row.lang)}
+		got, err := p.N(row.key, row.n)
 		if plain := strings.ReplaceAll(string(got), "\u00a0", " "); err != nil || plain != row.want {
 			t.Errorf("%s %s %d: %q, %v; want %q", row.lang, row.key, row.n, plain, err, row.want)
 		}
@@ -135,7 +135,7 @@ func TestPluralsReadAsTheyShould(t *testing.T) {
 }
 
 func TestEveryMessageIsUsed(t *testing.T) {
-	sources := builtinPage + read(t, "context.go") + read(t, "web.go")
+	sources := builtinPage + read(t, "words.go") + read(t, "web.go")
 	built := regexp.MustCompile(`^(title|text|delivery)\.|-alphanumeric$`) // put together from the state
 	for key := range allLanguages(t)[0].messages {
 		if !built.MatchString(key) && !strings.Contains(sources, `"`+key+`"`) && !(strings.HasPrefix(key, "error.") && strings.Contains(sources, `"`+strings.TrimPrefix(key, "error.")+`"`)) {

@@ -1,6 +1,9 @@
 package web
 
-import "time"
+import (
+	"html/template"
+	"time"
+)
 
 // State says which of the page's forms is shown. Its value is also the ending
 // of the keys of its heading and its explanation in the language files.
@@ -33,8 +36,8 @@ func States() []State {
 	}
 }
 
-// Page is what one answer says. Together with the methods of Context it is the
-// template context of page.html, and so the public contract of `templates DIR`.
+// Page is what one answer says. With its methods it is the template context of
+// page.html, and so the public contract of `templates DIR`.
 // The zero value of every field but State means "leave this out".
 type Page struct {
 	// Lang is the BCP 47 tag of one of the page's languages, as Match returns
@@ -110,4 +113,13 @@ type Page struct {
 	PlainHTTP bool
 	// NoCookies says that the browser did not send back the challenge cookie.
 	NoCookies bool
+
+	// Dir is the direction of the language, ltr or rtl. This and what follows are for Render to fill in.
+	Dir string
+	// Style and Script belong, unchanged, into the only <style> and <script> of
+	// the page: the Content-Security-Policy admits exactly these bytes.
+	Style  template.CSS
+	Script template.JS
+
+	language *language
 }

@@ -45,7 +45,7 @@ type Options struct {
 
 // A Renderer makes pages. It is safe for concurrent use.
 type Renderer struct {
-	page      *template.Template
+	page      *template.Template // an operator's; nil: the built-in one
 	style     template.CSS
 	script    template.JS
 	header    http.Header
@@ -105,20 +105,23 @@ func (r *Renderer) Languages() []string {
 }
 
 func (r *Renderer) load(dir string) error {
-	page, style := builtinPage, withoutComments(builtinStyle)
+	page, style := "", withoutComments(builtinStyle)
 	if dir != "" {
 		if err := readOverrides(dir, &page, &style); err != nil {
 			return err
 		}
 	}
-	t, err := template.New("page.html").Parse(page)
-	if err != nil {
-		return fmt.Errorf("templates %s: %w; correct page.html", dir, err)
+	if page != "" {
+		t, err := template.New("page.html").Parse(page)
+		if err != nil {
+			return fmt.Errorf("templates %s: %w; correct page.html", dir, err)
+		}
+		r.page = t
 	}
 	if strings.Contains(strings.ToLower(style), "</style") {
 		return fmt.Errorf("templates %s: style.css closes its own <style> element; remove \"</style\" from it", dir)
 	}
-	r.page, r.style = t, template.CSS(style)
+	r.style = template.CSS(style)
 	if dir == "" {
 		return nil
 	}
@@ -237,14 +240,18 @@ func (r *Renderer) written(name string) *language {
 // template that New has not seen.
 func (r *Renderer) Render(p Page) ([]byte, error) {
 	l := r.language(p.Lang)
-	p.Lang = l.name
+	p.Lang, p.Dir, p.language = l.name, l.dir, l
+	p.Style, p.Script = r.style, r.script
 	if p.Device == 0 {
 		p.Device = 1
 	}
+	page := r.page
+	if page == nil {
+		page = l.page()
+	}
 	var b bytes.Buffer
 	b.Grow(16 << 10)
-	c := &Context{Page: p, Dir: l.dir, Style: r.style, Script: r.script, language: l}
-	if err := r.page.Execute(&b, c); err != nil {
+	if err := page.Execute(&b, &p); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil

@@ -149,7 +149,7 @@ func TestMaskedNumberIsReadOutByItsLastDigits(t *testing.T) {
 
 func TestEveryDeliveryHasItsTextAtHandForTheScript(t *testing.T) {
 	document := render(t, renderer(t, Options{}), waiting())
-	for _, delivery := range deliveries {
+	for _, delivery := range []string{"sending", "queued", "on_device", "sent", "delivered", "failed", "unknown"} {
 		if text := between(t, document, `<span data-of="`+delivery+`">`, "</span>"); text == "" {
 			t.Errorf("%s: no text", delivery)
 		}
@@ -239,6 +239,23 @@ func TestOwnTemplateSpeaksWithTheSameWords(t *testing.T) {
 	shown.Lang = "de"
 	if got := between(t, render(t, renderer(t, Options{Templates: dir}), shown), "<h1>", "</h1>"); got != "Geben Sie den Code aus der SMS ein" {
 		t.Errorf("heading %q", got)
+	}
+}
+
+func TestBuiltInPageIsTheSameAsATemplate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(builtinPage), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	builtIn, own := renderer(t, Options{}), renderer(t, Options{Templates: dir})
+	for _, lang := range builtIn.Languages() {
+		for _, state := range States() {
+			page := waiting()
+			page.Lang, page.State, page.AskPhone, page.TrustDays, page.Error = lang, state, true, 30, "code-wrong"
+			if got, want := render(t, builtIn, page), render(t, own, page); got != want {
+				t.Errorf("%s, %s: the built-in page is\n%s\nand as a template\n%s", lang, state, got, want)
+			}
+		}
 	}
 }
 
