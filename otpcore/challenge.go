@@ -2,7 +2,6 @@ package otpcore
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"time"
 )
 
@@ -35,7 +34,7 @@ func ParseID(s string) (ID, bool) {
 	return ID(p), ok
 }
 
-func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+func (id ID) String() string { return Pseudonym(id).String() }
 
 // State is where a challenge stands. Whether it has expired depends on the time: see [Challenge.StateAt].
 type State uint8

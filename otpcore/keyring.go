@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"hash"
 	"sync"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // MinKeyLength is the least a key may have, in bytes (RFC 7518 3.2 for HS256).
@@ -21,7 +23,11 @@ const MinKeyLength = 32
 // made, so a dump of the store cannot be searched for a known number.
 type Pseudonym [16]byte
 
-func (p Pseudonym) String() string { return base64.RawURLEncoding.EncodeToString(p[:]) }
+func (p Pseudonym) String() string {
+	var s [22]byte // what 16 bytes are in base64url
+	base64.RawURLEncoding.Encode(s[:], p[:])
+	return string(s[:])
+}
 
 // ParsePseudonym reads what [Pseudonym.String] wrote, and nothing else.
 func ParsePseudonym(s string) (p Pseudonym, ok bool) {
@@ -66,6 +72,7 @@ func (b Box) Open(sealed, context []byte) ([]byte, error) {
 type keySet struct {
 	tokenKey  []byte
 	token     macPool
+	signer    jwt.SigningMethod
 	pseudonym macPool
 	pass      macPool
 	seal      cipher.AEAD
@@ -109,6 +116,7 @@ func newKeySet(secret []byte) (*keySet, error) {
 		return nil, fmt.Errorf("derive pass key: %w", err)
 	}
 	set := &keySet{tokenKey: token, token: newMACPool(token), pseudonym: newMACPool(pseudonym), pass: newMACPool(pass)}
+	set.signer = pooledHS256{jwt.SigningMethodHS256, set.token}
 	for purpose, aead := range map[string]*cipher.AEAD{"seal": &set.seal, "state": &set.state} {
 		key, err := derive(purpose)
 		if err != nil {
@@ -196,4 +204,15 @@ func (p macPool) sum(parts ...string) [sha256.Size]byte {
 	sum := m.out
 	p.pool.Put(m)
 	return sum
+}
+
+// pooledHS256 is HS256 that signs with a state of the pool, whatever key it is given.
+type pooledHS256 struct {
+	jwt.SigningMethod
+	macs macPool
+}
+
+func (p pooledHS256) Sign(signed string, _ any) ([]byte, error) {
+	sum := p.macs.sum(signed)
+	return sum[:], nil
 }

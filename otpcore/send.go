@@ -196,11 +196,8 @@ func (s *Service) retire(ctx context.Context, now time.Time, old, c *Challenge) 
 
 // dispatch sends the newest message of c from a worker, whose place is already reserved.
 func (s *Service) dispatch(c Challenge, r Request) {
-	began := s.now()
-	s.Workers.run(func(ctx context.Context) {
-		d := delivery{s: s, c: c, r: r, began: began}
-		d.run(ctx)
-	})
+	d := &delivery{s: s, c: c, r: r, began: s.now()}
+	s.Workers.run(d.run)
 }
 
 // delivery is one message on its way.

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -365,7 +364,10 @@ func (s *Service) openCode(c *Challenge) ([]byte, error) { return s.Keys.Open(c.
 
 // codeContext binds a sealed code to its challenge, so that none can be moved to another.
 func codeContext(c *Challenge) []byte {
-	return slices.Concat([]byte("code "), c.ID[:], c.Subject[:], c.Site[:])
+	context := append(make([]byte, 0, 64), "code "...)
+	context = append(context, c.ID[:]...)
+	context = append(context, c.Subject[:]...)
+	return append(context, c.Site[:]...)
 }
 
 func (s *Service) verification(c *Challenge, r Request) *Verification {

@@ -28,6 +28,8 @@ const (
 // whole leaves no room for "none", another algorithm, kid, jku, jwk or crit (RFC 8725 3.1).
 var tokenPrefix = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"`+tokenType+`"}`)) + "."
 
+var tokenHeader = map[string]any{"alg": jwt.SigningMethodHS256.Alg(), "typ": tokenType}
+
 // Verification is the proof that somebody held a phone: the one thing that opens a route.
 type Verification struct {
 	ID          ID // the token's jti; stays through reissues
@@ -83,16 +85,15 @@ func (k *Keyring) Issue(v *Verification) (string, error) {
 		methods = append(methods, "mfa")
 	}
 	id := v.ID.String()
-	token := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
+	token := jwt.Token{Method: set.signer, Header: tokenHeader, Claims: &claims{
 		Issuer: issuer, Audience: v.Site, Subject: set.subject(v.User, v.Number).String(),
 		AuthTime: v.VerifiedAt.Unix(), IssuedAt: v.ActiveAt.Unix(), Expires: v.ExpiresAt.Unix(),
 		ID: id, Methods: methods,
 		Number: set.pseudonymOf("number", string(v.Number)).String(), Source: v.Source.String(),
 		Sealed: base64.RawURLEncoding.EncodeToString(k.Seal([]byte(v.Number), []byte("number "+id))),
 		Millis: [2]int64{v.VerifiedAt.UnixMilli() % 1000, v.ActiveAt.UnixMilli() % 1000},
-	})
-	token.Header["typ"] = tokenType
-	signed, err := token.SignedString(set.tokenKey)
+	}}
+	signed, err := token.SignedString(nil)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}

@@ -25,6 +25,7 @@ type tallyShard struct {
 	entries map[otpcore.Pseudonym]*tally
 	sweepAt int // number of entries at which idle ones are looked for next
 	changed []*tally
+	scratch otpcore.Tally // what an update works on
 }
 
 type tally struct {
@@ -53,22 +54,22 @@ func (t *tallies) update(key otpcore.Pseudonym, f func(*otpcore.Tally) error) er
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	stored, known := shard.entries[key]
-	var changed otpcore.Tally
-	if known {
-		changed = stored.Tally
+	changed := &shard.scratch
+	if *changed = (otpcore.Tally{}); known {
+		*changed = stored.Tally
 	}
-	if err := f(&changed); err != nil {
+	if err := f(changed); err != nil {
 		return err
 	}
 	switch {
-	case known && same(&stored.Tally, &changed): // only looked at
+	case known && same(&stored.Tally, changed): // only looked at
 		return nil
 	case known:
-		stored.Tally = changed
+		stored.Tally = *changed
 	case changed.Idle(now):
 		return nil
 	default:
-		stored = &tally{Tally: changed, key: key}
+		stored = &tally{Tally: *changed, key: key}
 		if err := t.addLocked(shard, stored, now); err != nil {
 			return err
 		}
