@@ -31,7 +31,7 @@ func (p plan) firstByte() (float64, error) {
 		}
 	}
 	waits := map[string][]float64{}
-	for range p.rounds * 20 {
+	for range p.rounds * 10 {
 		for name, v := range visitors {
 			waited, err := v.wait()
 			if err != nil {

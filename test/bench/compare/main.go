@@ -5,7 +5,7 @@
 //
 // The server is a process of its own, whose CPU time alone is counted. The routes
 // take turns in slices of some milliseconds, so that a machine which is busy with
-// something else slows them all; each slice is compared with the bare one of its round.
+// something else slows them all.
 // With -quick it takes seconds and its figures mean little.
 package main
 
@@ -19,7 +19,7 @@ import (
 
 // plan is how much is measured.
 type plan struct {
-	rounds   int // of slices
+	rounds   int // of slices: five times as many where the targets are
 	requests int // in a slice
 	users    int // who come in from the page to the first request
 	crowd    int // of browsers that are in
@@ -31,11 +31,11 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		exit(serve(os.Stdin, os.Stdout))
 	}
-	p := plan{rounds: 100, requests: 400, users: 1000, crowd: 100_000, benches: "2s", binaries: true}
+	p := plan{rounds: 200, requests: 400, users: 1000, crowd: 100_000, benches: "2s", binaries: true}
 	quick := flag.Bool("quick", false, "measure little, to see that it works")
 	flag.Parse()
 	if *quick {
-		p = plan{rounds: 5, requests: 50, users: 20, crowd: 100, benches: "5x"}
+		p = plan{rounds: 5, requests: 80, users: 20, crowd: 100, benches: "5x"}
 	}
 	exit(compare(p))
 }
@@ -54,14 +54,14 @@ func compare(p plan) error {
 		return err
 	}
 	r := report{tables: []table{
-		{"HTTP/1.1", plainHTTP, 0, rows(signed)},
-		{"HTTP/1.1 over TLS", overTLS, 0, rows(signed)},
-		{"HTTP/2", http2, 0, rows(signed)},
-		{"HTTP/1.1, with many browsers", plainHTTP, p.crowd, crowdRows(p.crowd)},
+		{"HTTP/1.1", plainHTTP, 5 * p.rounds, 0, rows(signed)},
+		{"HTTP/1.1 over TLS", overTLS, p.rounds, 0, rows(signed)},
+		{"HTTP/2", http2, p.rounds, 0, rows(signed)},
+		{"HTTP/1.1, with many browsers", plainHTTP, 3 * p.rounds, p.crowd, crowdRows(p.crowd)},
 	}}
 	for _, t := range r.tables {
 		fmt.Fprintln(os.Stderr, "measuring", t.name)
-		if err := p.measure(t.transport, t.users, t.rows); err != nil {
+		if err := p.measure(t.transport, t.rounds, t.users, t.rows); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 	}

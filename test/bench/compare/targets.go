@@ -43,6 +43,7 @@ func (r report) targets() []target {
 		{"verified request over a no-op handler, in process", 1, in["OverNoOp/verified ns-over-no-op"] / 1000, "µs", false},
 		{"verified request over a no-op handler, allocations", 2, over("verified"), "", false},
 		{"100,000 live cookies over one, in process", 1.15, in["Live request-ratio"], "×", false},
+		{"the same behind a no-op handler that finds the cookie in a map", 1.15, in["Live map-ratio"], "×", false},
 		{"100,000 live cookies over one, CPU of a whole Caddy", 1.15, r.cpu(crowd.rows[3].name, verified), "×", false},
 		{"verified requests on two cores over one", 1.8, scaling, "×", true},
 		{"the same in relation to the bare route's", 1, scaling / in["Scaling/"+routes.Bare+" scaling"], "×", true},

@@ -37,17 +37,24 @@ type Site struct {
 	Upstream string         // host:port of a server that says 200
 	Ports    map[string]int // by route; a route without one is left out
 	TLS      bool
+	// Header has the gate itself take the user from X-User, so that nothing stands beside it that a
+	// bare route has not.
+	Header bool
 }
 
-// blocks are the routes. Where no first factor is measured, bench_user stands in for one.
+// blocks are the routes. Where no first factor is measured, bench_user stands in for one, or the gate reads the header.
 func (s Site) blocks() map[string]string {
 	basic := "basic_auth {\n alice " + passwordHash + "\n}\n"
-	const respond, gate = "respond ok\n", "sms_otp\n"
+	const respond = "respond ok\n"
+	first, gate := "bench_user\n", "bench_user\nsms_otp\n"
+	if s.Header {
+		first, gate = "", "sms_otp {\nuser {http.request.header.X-User}\n}\n"
+	}
 	return map[string]string{
-		Bare: respond, NoOp: "bench_user\nbench_noop\n" + respond, Gate: "bench_user\n" + gate + respond,
-		BasicAuth: basic + respond, BasicAuthGate: basic + gate + respond,
+		Bare: respond, NoOp: first + "bench_noop\n" + respond, Gate: gate + respond,
+		BasicAuth: basic + respond, BasicAuthGate: basic + "sms_otp\n" + respond,
 		ForwardAuth: "forward_auth " + s.Upstream + " {\nuri /\n}\n" + respond, JWT: "bench_jwt\n" + respond,
-		Proxy: "reverse_proxy " + s.Upstream + "\n", ProxyGate: "bench_user\n" + gate + "reverse_proxy " + s.Upstream + "\n",
+		Proxy: "reverse_proxy " + s.Upstream + "\n", ProxyGate: gate + "reverse_proxy " + s.Upstream + "\n",
 		File: "file_server {\nroot " + s.Dir + "\n}\n",
 	}
 }
