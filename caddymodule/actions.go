@@ -193,7 +193,23 @@ func (v *visit) goOn() error {
 	if !v.keepsForm() {
 		return v.redirect()
 	}
-	first, err := v.svc.Once(v.r.Context(), v.svc.Keys.Pseudonym("kept", v.kept.ID), keptLife)
+	form := v.svc.Keys.Pseudonym("kept", v.kept.ID)
+	gone, err := v.svc.Noted(v.r.Context(), form)
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if gone {
+		return v.redirect()
+	}
+	visitor := v.svc.Keys.Pseudonym("keeper", v.subject.User+"\x00"+string(v.held.Number))
+	within, err := v.svc.Within(v.r.Context(), visitor, otpcore.Limit{N: maxForms, Per: keptLife})
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if !within {
+		return v.notKept()
+	}
+	first, err := v.svc.Once(v.r.Context(), form, keptLife)
 	if err != nil {
 		return v.unavailable(err)
 	}

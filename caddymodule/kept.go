@@ -23,6 +23,9 @@ const (
 	maxKept = 64 << 10
 	// keptLife is how long a kept request may wait for its code.
 	keptLife = time.Hour
+	// maxForms is how many forms one visitor may have kept and passed on in keptLife: each leaves
+	// a note in the store, which nobody must be able to fill.
+	maxForms = 100
 	// keptField and requestField carry it: the page's form the whole request, a program's call its digest.
 	keptField    = "kept"
 	requestField = "request"

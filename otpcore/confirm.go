@@ -42,14 +42,19 @@ func (s *Service) Spend(ctx context.Context, id ID, r Request) (*Verification, e
 // Once tells whether name is asked about for the first time within life. What it guards must
 // not be possible at all once life is over.
 func (s *Service) Once(ctx context.Context, name Pseudonym, life time.Duration) (first bool, err error) {
+	return s.Within(ctx, name, Limit{1, life})
+}
+
+// Within tells whether name may do something once more by the limit, and counts it then.
+func (s *Service) Within(ctx context.Context, name Pseudonym, l Limit) (ok bool, err error) {
 	err = s.Store.Tally(ctx, name, func(t *Tally) error {
-		_, first = t.Take(s.now(), Limit{1, life})
+		_, ok = t.Take(s.now(), l)
 		return nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("note first time: %w", err)
+		return false, fmt.Errorf("count within limit: %w", err)
 	}
-	return first, nil
+	return ok, nil
 }
 
 // Noted tells whether Once was asked about name less than a life ago.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -480,6 +481,31 @@ func TestTwoFormsGoOnWithOneCode(t *testing.T) {
 	hits := s.Upstream.Hits()
 	if len(hits) != 2 || hits[0].Body != "text=one" || hits[1].Body != "text=two" {
 		t.Errorf("the upstream saw %+v, want each form once", hits)
+	}
+}
+
+func TestKeptFormsOfOneVisitorAreLimited(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	c := s.Client("alice")
+	kept := make([]string, 101)
+	for i := range kept {
+		kept[i] = keptIn(t, c.Submit("/save", url.Values{"text": {strconv.Itoa(i)}}))
+	}
+	c.Submit("/save?sms_otp=send", url.Values{"kept": {kept[0]}})
+	c.Submit("/save?sms_otp=verify", url.Values{"code": {s.Code(1)}, "kept": {kept[0]}})
+	for _, form := range kept[1:] {
+		c.Submit("/save?sms_otp=verify", url.Values{"kept": {form}})
+	}
+	last := c.Submit("/save?sms_otp=verify", url.Values{"kept": {kept[100]}})
+	if last.Status != 403 || !strings.Contains(last.Body, "was not submitted") {
+		t.Errorf("form 101: %d %s", last.Status, last.Body)
+	}
+	if hits := s.Upstream.Hits(); len(hits) != 100 || hits[99].Body != "text=99" {
+		t.Errorf("the upstream saw %d forms", len(hits))
+	}
+	// One that went on was not lost, however many there were since.
+	if again := c.Submit("/save?sms_otp=verify", url.Values{"kept": {kept[5]}}); again.Status != 303 {
+		t.Errorf("a form that went on before: %d", again.Status)
 	}
 }
 

@@ -19,7 +19,7 @@ func inProcess(benchtime string) (metrics, error) {
 	m := metrics{}
 	for _, run := range [][]string{
 		{"-bench=Request|OverNoOp|Live|Scaling|Load|Read", "./test/bench", "./otpcore"},
-		{"-bench=Challenge|Pending|Heap", "-cpu=1", "./test/bench"},
+		{"-bench=Challenge|Primitives|Pending|Heap", "-cpu=1", "./test/bench"},
 	} {
 		command := exec.Command("go", append([]string{"test", "-run=^$", "-benchtime=" + benchtime, "-timeout=30m"}, run...)...)
 		command.Stderr = os.Stderr
