@@ -231,6 +231,7 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 	for name, values := range v.h.pages.Header() {
 		v.w.Header()[name] = values
 	}
+	v.w.Header().Set("Content-Length", strconv.Itoa(len(html))) // or it would go out in chunks, one write more
 	v.w.WriteHeader(status)
 	v.w.Write(html) //nolint:errcheck // the client is gone
 	return nil

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"compress/gzip"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha1"
@@ -10,8 +11,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"hash"
+	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -154,6 +157,22 @@ func TestThePageIsNeitherKeptNorFramed(t *testing.T) {
 		if got := a.Header.Get("Cache-Control"); got != "no-store" {
 			t.Errorf("a problem's Cache-Control is %q", got)
 		}
+	}
+}
+
+func TestThePageComesWholeAndCompressedWhereTheSiteCompresses(t *testing.T) {
+	plain := harness.Start(t, harness.Options{}).Client("alice").Open("/", "Accept-Encoding", "identity")
+	if got := plain.Header.Get("Content-Length"); got != strconv.Itoa(len(plain.Body)) {
+		t.Errorf("Content-Length is %q, the page has %d bytes", got, len(plain.Body))
+	}
+	s := harness.Start(t, harness.Options{Before: "encode gzip"})
+	packed := s.Client("alice").Open("/", "Accept-Encoding", "gzip")
+	r, err := gzip.NewReader(strings.NewReader(packed.Body))
+	if err != nil {
+		t.Fatalf("the page is not compressed: %v", err)
+	}
+	if page, err := io.ReadAll(r); err != nil || !strings.HasSuffix(string(page), "</html>\n") {
+		t.Errorf("the compressed page ends in %q, %v", page[max(0, len(page)-20):], err)
 	}
 }
 
