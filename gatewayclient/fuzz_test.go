@@ -144,3 +144,38 @@ func FuzzSegments(f *testing.F) {
 		}
 	})
 }
+
+// A ledger that was written down, or damaged since, is refused as a whole or reads as
+// something that is written as it was read, and with which phones can be asked for at once.
+func FuzzSnapshot(f *testing.F) {
+	for _, seed := range []string{
+		`{"version":1,"phones":{"10403":{"spent":[{"From":"2026-11-01T12:00:00Z","At":"2026-11-01T12:00:01Z","Segments":2,"Asked":1}],
+		"open":{"7":{"At":"2026-11-01T12:00:01Z","Segments":1,"ID":"48"}},"breakers":[{"sim":1,"failures":3,"until":"2026-11-01T12:05:00Z","silent":true}],
+		"contact":"2026-11-01T12:00:00Z","offline":true,"poll":60000000000,"touched":"2026-11-01T12:00:00Z"}}}`,
+		``, `{}`, `{"version":2}`, `{"version":1,"phones":null}`, `{"version":1,"phones":{"a":null,"b":{}}}`,
+		`{"version":1,"phones":{"a":{"breakers":[{"sim":-1,"failures":1},{"sim":99,"failures":1},{"sim":0,"failures":-5}]}}}`,
+		`{"version":1,"phones":{"a":{"spent":[{"From":"9999-01-01T00:00:00Z","At":"0001-01-01T00:00:00Z"}],"open":{"-1":{}},"poll":-1}}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l := gatewayclient.NewLedger()
+		if l.UnmarshalBinary(data) != nil {
+			if l.Changes() != 0 {
+				t.Error("what was refused has changed the ledger")
+			}
+			return
+		}
+		written, err := l.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := gatewayclient.NewLedger()
+		if err := again.UnmarshalBinary(written); err != nil {
+			t.Fatalf("%s does not read back: %v", written, err)
+		}
+		if twice, err := again.MarshalBinary(); err != nil || !bytes.Equal(twice, written) {
+			t.Errorf("written as\n%s\nand, read back, as\n%s", written, twice)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package otpcore_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -66,4 +67,38 @@ func TestDamagedRevocationsAreRefused(t *testing.T) {
 			t.Errorf("%q was taken", s)
 		}
 	}
+}
+
+// Revocations that were written down, or damaged since, are refused or read as something that is written as it was
+// read. Being refused they may have ended more than before, never less.
+func FuzzRevocations(f *testing.F) {
+	for _, seed := range []string{
+		``, `null`, `{}`, `{"ids":{"AAAAAAAAAAAAAAAAAAAAAA":1}}`, `{"ids":{"AAAAAAAAAAAAAAAAAAAAAB":1}}`, `{"ids":{"":1}}`,
+		`{"users":{"alice":1793534400000,"":-1},"all":1793534400000}`, `{"all":-9223372036854775808}`, `{"all":1e30}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	ended := &otpcore.Verification{ID: otpcore.NewID(), User: "alice", VerifiedAt: time.Now()}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := new(otpcore.Revocations)
+		r.End(ended.ID, time.Now().Add(time.Hour), time.Now())
+		err := r.UnmarshalBinary(data)
+		if !r.Revoked(ended) {
+			t.Errorf("%q undid a revocation", data)
+		}
+		if err != nil {
+			return
+		}
+		written, err := r.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := new(otpcore.Revocations)
+		if err := again.UnmarshalBinary(written); err != nil {
+			t.Fatalf("%s does not read back: %v", written, err)
+		}
+		if twice, err := again.MarshalBinary(); err != nil || !bytes.Equal(twice, written) {
+			t.Errorf("written as\n%s\nand, read back, as\n%s", written, twice)
+		}
+	})
 }
