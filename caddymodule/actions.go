@@ -90,7 +90,8 @@ func (v *visit) send() error {
 	if wantsPage(v.r) {
 		return v.page(http.StatusAccepted, stateOf(res.View.State), "", res)
 	}
-	return v.json(http.StatusAccepted, "application/json", sentJSON{challengeOf(res.View), challengeOf(res.View)})
+	challenge := v.challengeOf(res.View, v.words(web.Waiting, "", res))
+	return v.json(http.StatusAccepted, "application/json", sentJSON{challenge, challenge})
 }
 
 // sentJSON is the challenge, and the challenge under that name too: a client may
@@ -242,7 +243,7 @@ func (v *visit) status() error {
 	if res.View == nil {
 		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
 	}
-	return v.json(http.StatusOK, "application/json", challengeOf(res.View))
+	return v.json(http.StatusOK, "application/json", v.challengeOf(res.View, v.words(stateOf(res.View.State), "", res)))
 }
 
 // logout ends every verification that the browser shows, at once and everywhere.

@@ -92,7 +92,7 @@ func minutesOf(remaining time.Duration) int { return int((remaining + time.Minut
 func (v *visit) compose() func(code string, remaining time.Duration) string {
 	text := v.h.Message
 	if text == "" {
-		text = v.defaultText(v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language")))
+		text = v.defaultText(v.tongue())
 	}
 	site, domain := v.siteName(), v.domain()
 	var said []string

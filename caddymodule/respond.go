@@ -61,8 +61,10 @@ func problemOf(o otpcore.Outcome) problem {
 	return problemUnavailable
 }
 
-// challengeJSON is the challenge as API clients see it. Times are Unix seconds.
+// challengeJSON is the challenge as API clients see it. Times are Unix seconds. Text and
+// InputMode are for whoever shows it to a person: how it stands, and HTML's attribute of the field.
 type challengeJSON struct {
+	Verified     bool   `json:"verified,omitempty"`
 	State        string `json:"state"`
 	Delivery     string `json:"delivery"`
 	Device       int    `json:"device"`
@@ -73,17 +75,26 @@ type challengeJSON struct {
 	ResendAt     int64  `json:"resend_at"`
 	AttemptsLeft int    `json:"attempts_left"`
 	SendsLeft    int    `json:"sends_left"`
+	Text         string `json:"text"`
+	InputMode    string `json:"input_mode"`
 }
 
-func challengeOf(view *otpcore.View) *challengeJSON {
+func (v *visit) challengeOf(view *otpcore.View, words web.Page) *challengeJSON {
 	if view == nil {
 		return nil
 	}
+	words.State = stateOf(view.State)
+	mode := "numeric"
+	if view.Alphabet == otpcore.Alphanumeric {
+		mode = "text"
+	}
 	return &challengeJSON{
-		State: view.State.String(), Delivery: view.Delivery.String(), Device: view.Device,
+		Verified: view.State == otpcore.Verified, State: view.State.String(),
+		Delivery: view.Delivery.String(), Device: view.Device,
 		PhoneHint: view.PhoneHint, CodeLength: view.Length, CodeAlphabet: view.Alphabet.String(),
 		ExpiresAt: view.ExpiresAt.Unix(), ResendAt: ceilUnix(view.ResendAt),
 		AttemptsLeft: view.AttemptsLeft, SendsLeft: view.SendsLeft,
+		Text: v.h.pages.News(words), InputMode: mode,
 	}
 }
 
@@ -115,10 +126,8 @@ func (v *visit) refuse(p problem, res otpcore.Result) error {
 	if wantsPage(v.r) {
 		return v.page(p.status, p.state, p.name, res)
 	}
-	body := problemJSON{
-		Type: "urn:sms-otp:" + p.name, Title: p.title, Status: p.status, Detail: p.detail,
-		Challenge: challengeOf(res.View),
-	}
+	body := problemJSON{Type: "urn:sms-otp:" + p.name, Title: p.title, Status: p.status, Detail: p.detail}
+	v.translate(&body, p, res)
 	if p.state == web.NoPhone || p.state == web.NoUser || p.state == web.Unavailable {
 		body.Help = v.h.Help
 	}
@@ -132,6 +141,21 @@ func (v *visit) refuse(p problem, res otpcore.Result) error {
 		}
 	}
 	return v.json(p.status, "application/problem+json", body)
+}
+
+// translate puts what the page would say in place of what is said to programmers alone.
+func (v *visit) translate(body *problemJSON, p problem, res otpcore.Result) {
+	if p.name == problemStepUp.name {
+		body.Title = v.h.pages.Title(web.Page{Lang: v.tongue(), State: p.state})
+		if res.View == nil {
+			return // the most frequent refusal, and nothing more to say
+		}
+	}
+	words := v.words(p.state, p.name, res)
+	body.Challenge = v.challengeOf(res.View, words)
+	if said := v.h.pages.Problem(words); said != "" {
+		body.Detail = said
+	}
 }
 
 // retryAfter is in whole seconds, rounded up. A fault of ours names no time: half a minute is a guess.
@@ -180,18 +204,20 @@ func stateOf(s otpcore.State) web.State {
 	}
 }
 
-// page answers with the challenge page in the given state.
-func (v *visit) page(status int, state web.State, problem string, res otpcore.Result) error {
-	clean := cleanURL(v.url)
+// tongue is the language that the visitor is spoken to in.
+func (v *visit) tongue() string {
+	return v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language"))
+}
+
+// words is as much of the page as its sentences are made from.
+func (v *visit) words(state web.State, problem string, res otpcore.Result) web.Page {
 	p := web.Page{
-		Lang: v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language")), State: state, Error: problem,
+		Lang: v.tongue(), State: state, Error: problem,
 		Site: v.shownName(), Help: v.h.Help, PhoneHint: v.subject.Number.Mask(),
 		CodeLength: v.h.Code.Length, Alphanumeric: v.h.alphabet == otpcore.Alphanumeric,
 		// To the second, or a code that was sent a moment ago would be "valid for 4 minutes".
 		Now: time.Now().Round(time.Second), RetryAt: res.RetryAt.Round(time.Second),
-		VerifyURL: actionURL(clean, verifyAction), SendURL: actionURL(clean, sendAction),
-		StatusURL: actionURL(clean, statusAction), ContinueURL: clean,
-		PlainHTTP: !v.keepsCookies(), NoCookies: v.blocked,
+		SendURL: actionURL(cleanURL(v.url), sendAction),
 	}
 	if state == web.Locked && v.barred() {
 		p.SendURL, p.RetryAt = "", time.Time{}
@@ -202,10 +228,6 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 			p.State = web.AskPhone
 		}
 	}
-	if v.held != nil && !v.open() {
-		p.Reason = "step-up"
-	}
-	p.TrustDays = v.h.trustDays()
 	if view := res.View; view != nil {
 		p.PhoneHint = view.PhoneHint
 		p.CodeLength, p.Alphanumeric = view.Length, view.Alphabet == otpcore.Alphanumeric
@@ -213,6 +235,19 @@ func (v *visit) page(status int, state web.State, problem string, res otpcore.Re
 		p.Delivery, p.Device = view.Delivery.String(), view.Device
 		p.ExpiresAt, p.ResendAt = view.ExpiresAt.Round(time.Second), view.ResendAt.Round(time.Second)
 	}
+	return p
+}
+
+// page answers with the challenge page in the given state.
+func (v *visit) page(status int, state web.State, problem string, res otpcore.Result) error {
+	clean := cleanURL(v.url)
+	p := v.words(state, problem, res)
+	p.VerifyURL, p.StatusURL, p.ContinueURL = actionURL(clean, verifyAction), actionURL(clean, statusAction), clean
+	p.PlainHTTP, p.NoCookies = !v.keepsCookies(), v.blocked
+	if v.held != nil && !v.open() {
+		p.Reason = "step-up"
+	}
+	p.TrustDays = v.h.trustDays()
 	if v.kept != nil {
 		kept, err := v.seal(*v.kept, keptField)
 		if err != nil {

@@ -99,6 +99,31 @@ func TestAProgramGetsInWithJSON(t *testing.T) {
 	}
 }
 
+func TestAProgramIsGivenTheVisitorsWords(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	c := s.Client("alice")
+	c.Header = http.Header{"Accept-Language": {"de-CH, en;q=0.5"}}
+	if got := want(t, c.Do("GET", "/", "", nil), 403, "step-up-required").JSON()["title"]; got != "Bestätigen Sie, dass Sie es sind" {
+		t.Errorf("title %q", got)
+	}
+	sent := want(t, c.Call("send", nil), 202, "").JSON()
+	if text, _ := sent["text"].(string); !strings.Contains(text, "+44•••••23") || !strings.Contains(text, "SMS") || sent["input_mode"] != "numeric" {
+		t.Errorf("challenge %v", sent)
+	}
+	refused := want(t, c.Verify(harness.Wrong(s.Code(1))), 403, "code-wrong").JSON()
+	if detail, _ := refused["detail"].(string); !strings.Contains(detail, "4\u00a0Versuche") || strings.Contains(detail, "Sekunden") {
+		t.Errorf("detail %q", detail)
+	}
+	limited := want(t, c.Call("send", nil), 429, "send-limited").JSON()
+	if detail, _ := limited["detail"].(string); !strings.Contains(detail, "Sekunden") {
+		t.Errorf("detail %q", detail)
+	}
+	want(t, c.Verify(s.Code(1)), 200, "")
+	if status := c.Status().JSON(); status["verified"] != true {
+		t.Errorf("after the right code: %v", status)
+	}
+}
+
 func TestBearerClientsAreToldToStepUp(t *testing.T) {
 	s := harness.Start(t, harness.Options{NoAuth: true, Block: "user carol\nmax_age 5m"})
 	a := s.Client("").Do("GET", "/", "", http.Header{"Authorization": {"Bearer abc"}})
