@@ -1,144 +1,93 @@
-// fetch for pages whose data stands behind sms_otp. Where a request needs a code, a
-// dialog asks for it, and the request is repeated. How to use it: fetch.md.
+// fetch for pages whose data stands behind sms_otp: where a request needs a code, a dialog
+// asks for it, and the request is repeated. How to use it: fetch.md.
 
-const english = {
-  title: 'Confirm it is you',
-  label: 'Code from your text message',
-  to: 'The code goes to {phone}.',
-  sending: 'It is on its way.',
-  delivered: 'It has reached your phone.',
-  failed: 'It could not be sent.',
-  unknown: '',
-  go: 'Continue',
-  again: 'Send a code again',
-  cancel: 'Cancel',
-  left: 'Attempts left: {n}.',
-  wait: 'Try again in {n} s.',
-  fault: 'That did not work.',
-};
+// The field, the buttons, and what is said where no answer comes. The rest is the server's to say.
+const english = ['Code from your text message', 'Continue', 'Send a code again', 'Cancel', 'That failed.'];
 
-const urn = 'urn:sms-otp:';
-const read = (answer) => answer.json().catch(() => ({}));
+// Open dialogs, by the request that they confirm. Requests that confirm nothing share one,
+// since one verification opens the way for all of them.
+const asking = {};
 
-let dialogs = 0;
-let shared; // the dialog that all requests wait for which one verification opens
-
-// withCode returns a function like the given fetch. Words replace the English texts
-// above, and by its name (code-wrong, locked, …) what the server says of a problem.
-export const withCode = (fetch = globalThis.fetch.bind(globalThis), words) => async (input, init) => {
+// withCode returns a function like the given fetch.
+export const withCode = (fetch = self.fetch, words = english) => async (input, init) => {
   const request = new Request(input, init);
   const answer = await fetch(request.clone());
-  // Another site that could open this dialog could have visitors' codes typed into it.
-  if (answer.ok || !answer.url.startsWith(location.origin + '/')) return answer;
-  const problem = await read(answer.clone());
-  if (problem.type != urn + 'step-up-required') return answer;
+  // "basic" is an answer of this very origin: another site that could open the dialog could
+  // have visitors' codes typed into it.
+  const problem = !answer.ok && answer.type == 'basic' && await answer.clone().json().catch(() => {});
+  if (problem?.type != 'urn:sms-otp:step-up-required') return answer;
 
-  const asked = () => ask(fetch, request, answer.url, problem, { ...english, ...words });
-  if (!problem.request) {
-    await (shared ??= asked().finally(() => shared = null));
-    return fetch(request);
-  }
-  const { confirm } = await asked();
-  const again = new Request(request);
-  again.headers.set('Sms-Otp-Confirm', confirm);
-  return fetch(again);
+  const call = async (action, code) => (await fetch(answer.url.replace(/\?|$/, `?sms_otp=${action}&`), {
+    method: 'POST',
+    // The first factor may be a header of the request, such as Authorization.
+    headers: { ...Object.fromEntries(request.headers), 'content-type': 'application/json' },
+    body: JSON.stringify({ code, request: problem.request }),
+  })).json();
+
+  const passed = await (asking[problem.request] ??= ask(problem, call, words));
+  delete asking[problem.request];
+  if (!passed) throw AbortSignal.abort().reason;
+  if (problem.request) request.headers.set('sms-otp-confirm', passed);
+  return fetch(request);
 };
 
 const make = (name, properties, ...inside) => {
-  const element = Object.assign(document.createElement(name), properties);
+  const element = document.createElement(name);
   element.append(...inside);
-  return element;
+  return Object.assign(element, properties);
 };
 
-// ask resolves with what verify answered, and rejects when the visitor closes the dialog.
-const ask = (fetch, request, url, problem, say) => new Promise((resolve, reject) => {
-  // The first factor may be a header of the request, such as Authorization.
-  const headers = new Headers(request.headers);
-  headers.set('Accept', 'application/json');
-  headers.set('Content-Type', 'application/json');
-  const call = (action, init) => fetch(url + (url.includes('?') ? '&' : '?') + 'sms_otp=' + action,
-    { ...init, headers, credentials: request.credentials });
-
-  const id = 'sms-otp-' + ++dialogs;
+// ask resolves when the dialog is closed: with what confirms the request, with "true" where
+// a verification is all that was asked for, or with '' where the visitor has given up.
+const ask = async (problem, call, [label, verify, send, cancel, failed]) => {
   const news = make('p', { role: 'status' });
-  const error = make('p', { role: 'alert', id: id + '-error' });
-  const code = make('input', { inputMode: 'numeric', autocomplete: 'one-time-code', required: true });
-  const go = make('button', {}, say.go);
-  const again = make('button', { type: 'button', onclick: () => act('send') }, say.again);
-  const cancel = make('button', { type: 'button', onclick: () => dialog.close() }, say.cancel);
-  const submit = (event) => {
-    event.preventDefault();
-    act('verify', code.value);
-  };
-  const dialog = make('dialog', { className: 'sms-otp', autofocus: true }, make('h2', { id }, say.title), news, error,
-    make('form', { onsubmit: submit }, make('label', {}, say.label, ' ', code), ' ', go, ' ', again, ' ', cancel));
-  dialog.setAttribute('aria-labelledby', id);
-  code.setAttribute('aria-describedby', error.id);
-
-  let busy, live = false;
-  const show = (challenge) => {
-    live = challenge.state == 'pending';
-    if (challenge.code_alphabet != 'digits') code.inputMode = 'text';
-    const text = live ? say.to.replace('{phone}', challenge.phone_hint) + ' ' + (say[challenge.delivery] ?? say.sending) : '';
-    // Written only when it differs: each writing is read out.
-    if (news.textContent != text) news.textContent = text;
-  };
-  const ready = () => {
-    code.disabled = go.disabled = !live;
-    code.ariaInvalid = live && !!error.textContent;
-    (live ? code : again).focus();
-    code.select();
-  };
-  const end = (verified) => {
-    resolve(verified);
-    dialog.close();
-  };
-  const refuse = (body, wait) => {
-    const name = body.type?.slice(urn.length);
-    if (name == 'no-challenge') live = false;
-    error.textContent = [
-      say[name] ?? body.detail ?? say.fault,
-      body.attempts_left > 0 ? say.left.replace('{n}', body.attempts_left) : '',
-      wait > 0 ? say.wait.replace('{n}', wait) : '',
-    ].join(' ').trim();
-  };
-  const act = async (action, typed) => {
-    if (busy) return;
-    busy = true;
-    error.textContent = '';
-    try {
-      const answer = await call(action, { method: 'POST', body: JSON.stringify({ code: typed, request: problem.request }) });
-      const body = await read(answer);
-      if (body.verified) return end(body);
-      if (body.challenge) show(body.challenge);
-      if (!answer.ok) refuse(body, answer.headers.get('Retry-After'));
-    } catch {
-      refuse({});
-    }
-    busy = false;
-    ready();
-  };
-
-  // How far a confirmation's message has got is told once, by send.
-  const timer = problem.request ? 0 : setInterval(async () => {
-    if (!live || busy || document.hidden) return;
-    const challenge = await call('status').then(read).catch(() => ({}));
-    if (busy || !challenge.state) return;
-    if (challenge.state == 'verified') return end(); // in another tab
-    show(challenge);
-    if (!live) ready();
-  }, 2000);
-
-  dialog.onclose = () => {
-    clearInterval(timer);
-    dialog.remove();
-    reject(new DOMException('no code was given', 'AbortError'));
-  };
+  const error = make('p', { role: 'alert' });
   // Nothing can be typed before it is known that there is a code to type.
-  code.disabled = go.disabled = true;
+  const code = make('input', { autocomplete: 'one-time-code', disabled: true });
+  const again = make('button', { name: 'send' }, send);
+  const dialog = make('dialog', { ariaLabel: problem.title }, make('h2', {}, problem.title), news, error,
+    make('form', {}, make('label', {}, label, ' ', code), ' ',
+      make('button', { name: 'verify' }, verify), ' ', again, ' ', make('button', {}, cancel)));
+
+  let pressed = problem.challenge?.state == 'pending' ? 'status' : 'send';
+  dialog.onsubmit = (event) => {
+    event.preventDefault();
+    error.textContent = '';
+    pressed = event.submitter.name;
+    if (!pressed) dialog.close();
+    dialog.onclose?.(); // ends the wait below
+  };
   document.body.append(dialog);
   dialog.showModal();
-  if (problem.challenge) show(problem.challenge);
-  if (live) ready();
-  else act('send');
-});
+
+  // One call at a time: no answer is out of date when it is shown, and what is pressed while
+  // the status is on its way comes next.
+  while (dialog.open) {
+    const action = pressed;
+    pressed = '';
+    const body = await call(action || 'status', action && code.value).catch(() => ({ detail: failed }));
+    if (body.verified) dialog.close(body.confirm ?? true);
+    const challenge = body.challenge ?? body;
+    if (challenge.state) {
+      // Written only when it differs: each writing is read out.
+      if (news.textContent != challenge.text) news.textContent = challenge.text;
+      code.inputMode = challenge.input_mode;
+      code.disabled = challenge.state != 'pending';
+      if (code.disabled) again.focus();
+    }
+    if (action) {
+      error.textContent = body.detail;
+      code.ariaDescription = body.detail;
+      code.ariaInvalid = !!body.detail;
+      code.focus();
+      code.select();
+      pressed = ''; // a double click must not cost a second attempt
+    }
+    if (dialog.open && !pressed) await new Promise((resolve) => {
+      dialog.onclose = resolve;
+      if (!code.disabled) setTimeout(resolve, 2000);
+    });
+  }
+  dialog.remove();
+  return dialog.returnValue;
+};

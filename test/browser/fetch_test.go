@@ -6,7 +6,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -63,7 +65,7 @@ func (b *tab) load(arguments string) {
 const asked = `document.querySelector("dialog:modal input:enabled") && document.activeElement.autocomplete == "one-time-code"`
 
 // askedAgain asks for a code until it is no longer too soon for another.
-const askedAgain = asked + ` || (document.querySelector("dialog button[type=button]")?.click(), false)`
+const askedAgain = asked + ` || (document.querySelector("dialog [name=send]")?.click(), false)`
 
 // hitsOf are the requests for a path that got through.
 func hitsOf(s *harness.Site, path string) (hits []harness.Hit) {
@@ -140,6 +142,7 @@ func TestFetchConfirmsOneRequest(t *testing.T) {
 		if text := s.Gateway.Messages()[n-1].Body; !strings.Contains(text, "confirms 12.50") {
 			t.Errorf("the message says %q", text)
 		}
+		b.until(`document.querySelector("dialog [role=status]").textContent.includes("reached your phone")`)
 		b.run(chromedp.KeyEvent(harness.Wrong(code) + kb.Enter))
 		b.until(asked + ` && document.activeElement.ariaInvalid == "true"`)
 		b.run(chromedp.KeyEvent(code + kb.Enter))
@@ -148,6 +151,65 @@ func TestFetchConfirmsOneRequest(t *testing.T) {
 		if len(hits) != n || hits[n-1].Body != body || hits[n-1].Header.Get("Sms-Otp-Confirm") != "" {
 			t.Fatalf("after %d confirmations the upstream saw %+v", n, hits)
 		}
+	}
+}
+
+// network makes the tab's network slow, or cuts it off.
+func (b *tab) network(offline bool, latency time.Duration) {
+	b.t.Helper()
+	b.run(network.EmulateNetworkConditions(offline, float64(latency.Milliseconds()), -1, -1))
+}
+
+func TestFetchTakesADoubleClickForOne(t *testing.T) {
+	s, b := openApp(t, gatedData())
+	b.load(`"/data"`)
+	b.until(asked)
+	code := s.Code(1)
+	b.network(false, 300*time.Millisecond)
+	b.run(chromedp.KeyEvent(harness.Wrong(code) + kb.Enter + kb.Enter + kb.Enter))
+	b.until(`document.querySelector("dialog [role=alert]").textContent`)
+	// What else was pressed would come before the next question for the status.
+	b.until(`performance.getEntriesByType("resource").at(-1).name.includes("sms_otp=status")`)
+	b.until(`document.querySelector("dialog [role=alert]").textContent.includes("4")`)
+	var calls int
+	b.run(chromedp.Evaluate(`performance.getEntriesByType("resource").filter((r) => r.name.includes("sms_otp=verify")).length`, &calls))
+	if calls != 1 {
+		t.Errorf("%d attempts for one code", calls)
+	}
+}
+
+func TestFetchGoesOnAfterTheNetworkWasAway(t *testing.T) {
+	s, b := openApp(t, gatedData())
+	b.load(`"/data"`)
+	b.until(asked)
+	code := s.Code(1)
+	b.network(true, 0)
+	b.run(chromedp.KeyEvent(code + kb.Enter))
+	b.until(asked + ` && document.querySelector("dialog [role=alert]").textContent == "That failed."`)
+	b.network(false, 0)
+	b.run(chromedp.KeyEvent(kb.Enter))
+	b.until(`answers.length == 1 && !document.querySelector("dialog")`)
+	if hits := hitsOf(s, "/data"); len(hits) != 1 {
+		t.Errorf("the upstream saw %+v", hits)
+	}
+}
+
+func TestFetchGoesOnWhenAnotherTabHasPassed(t *testing.T) {
+	s, b := openApp(t, gatedData())
+	b.load(`"/data/1"`)
+	b.until(asked)
+	other := b.another()
+	other.run(chromedp.Navigate(s.URL + "/app"))
+	other.until(`document.title == "Ready"`)
+	other.front()
+	other.load(`"/data/2"`)
+	other.until(asked)
+	other.run(chromedp.KeyEvent(s.Code(1) + kb.Enter))
+	other.until(`answers.length == 1`)
+	b.front()
+	b.until(`answers.length == 1 && !document.querySelector("dialog")`)
+	if n := s.Messages(); n != 1 || len(hitsOf(s, "/data")) != 2 {
+		t.Errorf("%d messages, and the upstream saw %+v", n, hitsOf(s, "/data"))
 	}
 }
 
@@ -173,6 +235,13 @@ func TestFetchRejectsWhenTheVisitorGivesUp(t *testing.T) {
 	if n := s.Messages(); n != 1 || len(hitsOf(s, "/data")) != 1 {
 		t.Errorf("%d messages, and the upstream saw %+v", n, hitsOf(s, "/data"))
 	}
+	// Before the first answer is there, too.
+	b.run(network.ClearBrowserCookies())
+	b.network(false, 300*time.Millisecond)
+	b.load(`"/data"`)
+	b.until(`document.querySelector("dialog:modal input:disabled")`)
+	b.run(chromedp.KeyEvent(kb.Escape))
+	b.until(`answers[3] == "AbortError" && !document.querySelector("dialog")`)
 }
 
 func TestFetchOffersAnotherCodeAfterALock(t *testing.T) {
