@@ -1,9 +1,12 @@
 package browser
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/evanw/esbuild/pkg/api"
 
 	"github.com/caddy-sms-otp/caddy-sms-otp/test/harness"
 )
@@ -290,4 +294,28 @@ func TestFetchOpensNoDialogForAnotherSite(t *testing.T) {
 	b.until(`document.title == "Ready"`)
 	b.load(fmt.Sprintf("%q", other.URL))
 	b.until(fmt.Sprintf("answers[0] == %q", problem))
+}
+
+// The size is that of esbuild --minify --format=esm --target=es2022 | gzip -9, or some bytes
+// more: Go compresses a little less.
+func TestFetchFitsItsBudget(t *testing.T) {
+	const budget = 1024
+	source, err := os.ReadFile("../../docs/fetch.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	minified := api.Transform(string(source), api.TransformOptions{
+		MinifyWhitespace: true, MinifyIdentifiers: true, MinifySyntax: true, Format: api.FormatESModule, Target: api.ES2022,
+	})
+	if len(minified.Errors) > 0 {
+		t.Fatal(minified.Errors)
+	}
+	var small bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&small, gzip.BestCompression)
+	w.Write(minified.Code)
+	w.Close()
+	if small.Len() > budget {
+		t.Errorf("docs/fetch.js has %d bytes, minified and compressed; at most %d", small.Len(), budget)
+	}
+	t.Logf("%d bytes", small.Len())
 }

@@ -7,6 +7,7 @@ require (
 	github.com/caddy-sms-otp/caddy-sms-otp/test/page v0.0.0-00010101000000-000000000000
 	github.com/chromedp/cdproto v0.0.0-20250724212937-08a3db8b4327
 	github.com/chromedp/chromedp v0.14.2
+	github.com/evanw/esbuild v0.28.2
 )
 
 require (
