@@ -146,9 +146,12 @@ func (v *visit) refuse(p problem, res otpcore.Result) error {
 // translate puts what the page would say in place of what is said to programmers alone.
 func (v *visit) translate(body *problemJSON, p problem, res otpcore.Result) {
 	if p.name == problemStepUp.name {
-		body.Title = v.h.pages.Title(web.Page{Lang: v.tongue(), State: p.state})
+		// The most frequent refusal: a program that names no language is nobody's browser, and pays nothing for one.
+		if v.r.Header.Get("Accept-Language") != "" {
+			body.Title = v.h.pages.Title(web.Page{Lang: v.tongue(), State: p.state})
+		}
 		if res.View == nil {
-			return // the most frequent refusal, and nothing more to say
+			return
 		}
 	}
 	words := v.words(p.state, p.name, res)
