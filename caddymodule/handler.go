@@ -152,38 +152,14 @@ func (h *Handler) setDefaults() {
 // ServeHTTP is the gate. What opens it is one thing: a token of this site, for this
 // user, whose number came from this route's own kind of source, fresh and not revoked.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := &visit{h: h, w: w, r: r, next: next, url: originalURL(r), now: time.Now()}
-	v.atOuterGate()
-	act, err := actionOf(v.url.RawQuery)
-	if err != nil {
-		gate.refused.Inc()
-		return v.refuse(problemBadAction, otpcore.Result{})
-	}
-	if refusal := v.identify(); refusal != nil {
-		gate.refused.Inc()
-		return v.refuse(*refusal, otpcore.Result{})
-	}
-	v.readTokens()
-	if err := v.readDevice(); err != nil {
-		gate.refused.Inc()
-		return v.unavailable(err)
-	}
-	switch {
-	case act != noAction:
-		gate.action.Inc()
-		return v.act(act)
-	case h.Confirm:
-		return v.confirm()
-	case v.open():
+	v := visit{h: h, w: w, r: r, next: next, url: originalURL(r), now: time.Now()}
+	act, refusal, err := v.look()
+	if refusal == nil && err == nil && act == noAction && !h.Confirm && v.open() {
 		gate.passed.Inc()
 		return v.pass()
-	case !wantsPage(r):
-		gate.stepUp.Inc()
-		return v.stepUp()
-	default:
-		gate.page.Inc()
-		return v.challenge()
 	}
+	stays := v // on the heap; a visit that goes through never leaves the stack
+	return stays.answer(act, refusal, err)
 }
 
 func (h *Handler) complain(what, cause string, fields ...zap.Field) {

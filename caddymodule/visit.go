@@ -36,24 +36,53 @@ type visit struct {
 	trusted  bool                  // held is the trust in this browser, and no session
 	received []string              // the header lines with the browser's cookies, ours included
 	blocked  bool                  // it has answered a code of ours, and kept no cookie of the site
-	outer    *visit                // the same request at a gate before this one, if there was one
-	cookies  [1]string             // what is left of the browser's for the upstream
+	outer    *passage              // through a gate before this one, if there was one
 }
 
-// outerGate is the variable of a request by which a gate behind another one knows of that.
-const outerGate = "sms_otp_gate"
+// look finds out what is asked for, by whom, and what he holds.
+func (v *visit) look() (act action, refusal *problem, err error) {
+	v.atOuterGate()
+	if act, err = actionOf(v.url.RawQuery); err != nil {
+		return noAction, &problemBadAction, nil
+	}
+	if refusal = v.identify(); refusal != nil {
+		return act, refusal, nil
+	}
+	v.readTokens()
+	return act, nil, v.readDevice()
+}
+
+// answer is for whoever does not simply pass.
+func (v *visit) answer(act action, refusal *problem, err error) error {
+	switch {
+	case refusal != nil:
+		gate.refused.Inc()
+		return v.refuse(*refusal, otpcore.Result{})
+	case err != nil:
+		gate.refused.Inc()
+		return v.unavailable(err)
+	case act != noAction:
+		gate.action.Inc()
+		return v.act(act)
+	case v.h.Confirm:
+		return v.confirm()
+	case !wantsPage(v.r):
+		gate.stepUp.Inc()
+		return v.stepUp()
+	default:
+		gate.page.Inc()
+		return v.challenge()
+	}
+}
 
 // atOuterGate takes over what a gate before this one has taken out of the request. A site
 // and a stricter part of it may each have their gate.
 func (v *visit) atOuterGate() {
 	v.received = v.r.Header["Cookie"]
-	if v.outer, _ = caddyhttp.GetVar(v.r.Context(), outerGate).(*visit); v.outer != nil {
+	if v.outer, _ = caddyhttp.GetVar(v.r.Context(), outerGate).(*passage); v.outer != nil {
 		v.received = v.outer.received
 	}
 }
-
-// String says nothing: as a variable of the request a visit could be put into a log.
-func (*visit) String() string { return "" }
 
 // identify finds out who must prove to hold which phone. Whatever is missing refuses.
 func (v *visit) identify() *problem {
@@ -156,10 +185,11 @@ func (v *visit) pass() error {
 // hand gives the request to the next handler, without our cookies and with what
 // the upstream may want to know.
 func (v *visit) hand() error {
-	stripCookies(v.r, v.cookies[:0], v.h.own)
-	caddyhttp.SetVar(v.r.Context(), outerGate, v)
+	p := &passage{user: v.user, held: v.held, at: v.now, received: v.received}
+	stripCookies(v.r, p.cookies[:0], v.h.own)
+	caddyhttp.SetVar(v.r.Context(), outerGate, p)
 	delete(v.r.Header, confirmHeader)
-	v.provide()
+	p.provide(v.repl, v.outer != nil)
 	return v.next.ServeHTTP(v.w, v.r)
 }
 
