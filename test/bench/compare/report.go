@@ -22,6 +22,11 @@ var peers string
 //go:embed page.md
 var page string
 
+// why says what profiles show of the targets that are not reached.
+//
+//go:embed why.md
+var why string
+
 type table struct {
 	name      string
 	transport transport
@@ -43,6 +48,7 @@ func (r report) write(w io.Writer) error {
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `go run ./test/bench/compare` on %s: %s, %s, %d cores, Caddy %s.\n", time.Now().Format(time.DateOnly), runtime.Version(), processor(), runtime.NumCPU(), caddyVersion())
 	b.WriteString("Ratios are to a bare `respond`. The routes take turns in slices of some milliseconds; twenty rounds of them are compared as one, and\nwhat is told is the median of all such ratios, in brackets from the tenth to the ninetieth percentile. The server has one core.\nAbsolute figures move with the machine and with what else it does; ratios less so.\n")
 	r.writeTargets(&b)
+	b.WriteString(why)
 	for _, t := range r.tables {
 		t.write(&b)
 	}
