@@ -2,7 +2,7 @@
 // asks for it, and the request is repeated. How to use it: fetch.md.
 
 // The field, the buttons, and what is said where no answer comes. The rest is the server's to say.
-const english = ['Code from your text message', 'Continue', 'Send a code again', 'Cancel', 'That failed.'];
+const english = ['Code from your text message', 'Continue', 'Send again', 'Cancel', 'No answer.'];
 
 // Open dialogs, by the request that they confirm. Requests that confirm nothing share one,
 // since one verification opens the way for all of them.
@@ -57,7 +57,7 @@ const ask = async (problem, call, [label, verify, send, cancel, failed]) => {
     if (!pressed) dialog.close();
     dialog.onclose?.(); // ends the wait below
   };
-  document.body.append(dialog);
+  document.documentElement.append(dialog); // a request may be made before there is a body
   dialog.showModal();
 
   // One call at a time: no answer is out of date when it is shown, and what is pressed while
@@ -66,8 +66,9 @@ const ask = async (problem, call, [label, verify, send, cancel, failed]) => {
     const action = pressed;
     pressed = '';
     const body = await call(action || 'status', action && code.value).catch(() => ({ detail: failed }));
-    if (body.verified) dialog.close(body.confirm ?? true);
     const challenge = body.challenge ?? body;
+    // What another dialog has confirmed is its own; a verification is everybody's.
+    if (body.confirm || body.verified && !problem.request) dialog.close(body.confirm || true);
     if (challenge.state) {
       // Written only when it differs: each writing is read out.
       if (news.textContent != challenge.text) news.textContent = challenge.text;
@@ -76,8 +77,7 @@ const ask = async (problem, call, [label, verify, send, cancel, failed]) => {
       if (code.disabled) again.focus();
     }
     if (action) {
-      error.textContent = body.detail;
-      code.ariaDescription = body.detail;
+      code.ariaDescription = error.textContent = body.detail;
       code.ariaInvalid = !!body.detail;
       code.focus();
       code.select();

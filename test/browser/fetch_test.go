@@ -189,7 +189,7 @@ func TestFetchGoesOnAfterTheNetworkWasAway(t *testing.T) {
 	code := s.Code(1)
 	b.network(true, 0)
 	b.run(chromedp.KeyEvent(code + kb.Enter))
-	b.until(asked + ` && document.querySelector("dialog [role=alert]").textContent == "That failed."`)
+	b.until(asked + ` && document.querySelector("dialog [role=alert]").textContent == "No answer."`)
 	b.network(false, 0)
 	b.run(chromedp.KeyEvent(kb.Enter))
 	b.until(`answers.length == 1 && !document.querySelector("dialog")`)
