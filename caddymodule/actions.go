@@ -90,7 +90,7 @@ func (v *visit) send() error {
 	if wantsPage(v.r) {
 		return v.page(http.StatusAccepted, stateOf(res.View.State), "", res)
 	}
-	challenge := v.challengeOf(res.View, v.words(web.Waiting, "", res))
+	challenge := v.challengeOf(res)
 	return v.json(http.StatusAccepted, "application/json", sentJSON{challenge, challenge})
 }
 
@@ -179,6 +179,7 @@ func (v *visit) nothingKept(form fields) bool {
 
 // notKept says so before a code is asked for or taken that could not bring it back.
 func (v *visit) notKept() error {
+	v.kept = nil // or the page would say that it waits
 	if wantsPage(v.r) {
 		return v.page(http.StatusForbidden, web.NotSubmitted, "", otpcore.Result{})
 	}
@@ -194,30 +195,52 @@ func (v *visit) goOn() error {
 	if !v.keepsForm() {
 		return v.redirect()
 	}
-	form := v.svc.Keys.Pseudonym("kept", v.kept.ID)
-	gone, err := v.svc.Noted(v.r.Context(), form)
-	if err != nil {
+	outcome, err := v.spendForm()
+	switch {
+	case err != nil:
 		return v.unavailable(err)
-	}
-	if gone {
+	case outcome == formGone:
 		return v.redirect()
-	}
-	visitor := v.svc.Keys.Pseudonym("keeper", v.subject.User+"\x00"+string(v.held.Number))
-	within, err := v.svc.Within(v.r.Context(), visitor, otpcore.Limit{N: maxForms, Per: keptLife})
-	if err != nil {
-		return v.unavailable(err)
-	}
-	if !within {
+	case outcome == formsSpent:
 		return v.notKept()
 	}
-	first, err := v.svc.Once(v.r.Context(), form, keptLife)
-	if err != nil {
-		return v.unavailable(err)
-	}
-	if !first {
-		return v.redirect()
-	}
 	return v.replay()
+}
+
+// formOutcome is what becomes of a kept form.
+type formOutcome uint8
+
+const (
+	formFirst  formOutcome = iota // it goes on
+	formGone                      // it went on before
+	formsSpent                    // its visitor has passed on too many
+)
+
+// spendForm notes that the kept form goes on. Each note takes a place in the store, so a
+// visitor has maxForms of them.
+func (v *visit) spendForm() (formOutcome, error) {
+	ctx, name := v.r.Context(), v.svc.Keys.Pseudonym("kept", v.kept.ID)
+	gone, err := v.svc.Noted(ctx, name)
+	if gone || err != nil {
+		return formGone, err
+	}
+	visitor := v.svc.Keys.Pseudonym("keeper", v.subject.User+"\x00"+string(v.held.Number))
+	within, err := v.svc.Within(ctx, visitor, otpcore.Limit{N: maxForms, Per: keptLife})
+	if err != nil {
+		return formGone, err
+	}
+	if !within {
+		// Of a double click the first may have had the last place.
+		if gone, err = v.svc.Noted(ctx, name); gone || err != nil {
+			return formGone, err
+		}
+		return formsSpent, nil
+	}
+	first, err := v.svc.Once(ctx, name, keptLife)
+	if !first || err != nil {
+		return formGone, err
+	}
+	return formFirst, nil
 }
 
 // refuseWithChallenge refuses what could not even be read, and still shows how the challenge stands.
@@ -243,7 +266,7 @@ func (v *visit) status() error {
 	if res.View == nil {
 		return v.refuse(problemOf(otpcore.NoChallenge), otpcore.Result{})
 	}
-	return v.json(http.StatusOK, "application/json", v.challengeOf(res.View, v.words(stateOf(res.View.State), "", res)))
+	return v.json(http.StatusOK, "application/json", v.challengeOf(res))
 }
 
 // logout ends every verification that the browser shows, at once and everywhere.

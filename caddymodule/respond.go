@@ -79,11 +79,11 @@ type challengeJSON struct {
 	InputMode    string `json:"input_mode"`
 }
 
-func (v *visit) challengeOf(view *otpcore.View, words web.Page) *challengeJSON {
+func (v *visit) challengeOf(res otpcore.Result) *challengeJSON {
+	view := res.View
 	if view == nil {
 		return nil
 	}
-	words.State = stateOf(view.State)
 	mode := "numeric"
 	if view.Alphabet == otpcore.Alphanumeric {
 		mode = "text"
@@ -94,7 +94,7 @@ func (v *visit) challengeOf(view *otpcore.View, words web.Page) *challengeJSON {
 		PhoneHint: view.PhoneHint, CodeLength: view.Length, CodeAlphabet: view.Alphabet.String(),
 		ExpiresAt: view.ExpiresAt.Unix(), ResendAt: ceilUnix(view.ResendAt),
 		AttemptsLeft: view.AttemptsLeft, SendsLeft: view.SendsLeft,
-		Text: v.h.pages.News(words), InputMode: mode,
+		Text: v.h.pages.News(v.words(stateOf(view.State), "", res)), InputMode: mode,
 	}
 }
 
@@ -154,9 +154,8 @@ func (v *visit) translate(body *problemJSON, p problem, res otpcore.Result) {
 			return
 		}
 	}
-	words := v.words(p.state, p.name, res)
-	body.Challenge = v.challengeOf(res.View, words)
-	if said := v.h.pages.Problem(words); said != "" {
+	body.Challenge = v.challengeOf(res)
+	if said := v.h.pages.Problem(v.words(p.state, p.name, res)); said != "" {
 		body.Detail = said
 	}
 }

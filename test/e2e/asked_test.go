@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -93,6 +94,24 @@ func TestUnknownNumberLooksLikeAKnownOne(t *testing.T) {
 	}
 	want(t, known.Verify(code), 200, "")
 	want(t, unknown.Verify(code), 403, "code-wrong")
+
+	// Everything that programs are told of both, but for the last digits of the number.
+	told := func(phone string) string {
+		c := s.Client("")
+		c.Header.Set("Accept-Language", "de")
+		var all strings.Builder
+		for _, a := range []harness.Answer{
+			c.Call("send", ask(phone)), c.Status(), c.Call("send", ask(phone)), c.Do("GET", "/", "", nil), c.Verify("12"),
+			c.Verify("000000"), c.Verify("000000"), c.Verify("000000"), c.Verify("000000"), c.Verify("000000"), c.Verify("000000"), c.Status(),
+		} {
+			fmt.Fprintln(&all, a.Status, a.Body)
+		}
+		masked := strings.ReplaceAll(all.String(), "•"+phone[len(phone)-2:], "•")
+		return regexp.MustCompile(`"(expires|resend)_at":\d+|\d+.Sekunden`).ReplaceAllString(masked, "")
+	}
+	if one, other := told(harness.Numbers["carol"]), told("+447700900113"); one != other || strings.Count(one, "\n") < 12 {
+		t.Errorf("of a known number programs are told\n%s\nand of an unknown one\n%s", one, other)
+	}
 
 	// The page of both, with what differs by nature taken out.
 	page := func(phone string) string {

@@ -497,7 +497,7 @@ func TestKeptFormsOfOneVisitorAreLimited(t *testing.T) {
 		c.Submit("/save?sms_otp=verify", url.Values{"kept": {form}})
 	}
 	last := c.Submit("/save?sms_otp=verify", url.Values{"kept": {kept[100]}})
-	if last.Status != 403 || !strings.Contains(last.Body, "was not submitted") {
+	if last.Status != 403 || !strings.Contains(last.Body, "was not submitted") || strings.Contains(last.Body, "is kept") {
 		t.Errorf("form 101: %d %s", last.Status, last.Body)
 	}
 	if hits := s.Upstream.Hits(); len(hits) != 100 || hits[99].Body != "text=99" {
