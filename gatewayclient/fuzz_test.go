@@ -146,7 +146,7 @@ func FuzzSegments(f *testing.F) {
 }
 
 // A ledger that was written down, or damaged since, is refused as a whole or reads as
-// something that is written as it was read, and with which phones can be asked for at once.
+// something that is written as it was read.
 func FuzzSnapshot(f *testing.F) {
 	for _, seed := range []string{
 		`{"version":1,"phones":{"10403":{"spent":[{"From":"2026-11-01T12:00:00Z","At":"2026-11-01T12:00:01Z","Segments":2,"Asked":1}],

@@ -72,7 +72,7 @@ func (b Box) Open(sealed, context []byte) ([]byte, error) {
 type keySet struct {
 	tokenKey  []byte
 	token     macPool
-	signer    jwt.SigningMethod
+	method    jwt.SigningMethod
 	pseudonym macPool
 	pass      macPool
 	seal      cipher.AEAD
@@ -116,7 +116,7 @@ func newKeySet(secret []byte) (*keySet, error) {
 		return nil, fmt.Errorf("derive pass key: %w", err)
 	}
 	set := &keySet{tokenKey: token, token: newMACPool(token), pseudonym: newMACPool(pseudonym), pass: newMACPool(pass)}
-	set.signer = pooledHS256{jwt.SigningMethodHS256, set.token}
+	set.method = pooledHS256{jwt.SigningMethodHS256, set.token}
 	for purpose, aead := range map[string]*cipher.AEAD{"seal": &set.seal, "state": &set.state} {
 		key, err := derive(purpose)
 		if err != nil {

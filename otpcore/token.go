@@ -85,7 +85,7 @@ func (k *Keyring) Issue(v *Verification) (string, error) {
 		methods = append(methods, "mfa")
 	}
 	id := v.ID.String()
-	token := jwt.Token{Method: set.signer, Header: tokenHeader, Claims: &claims{
+	token := jwt.Token{Method: set.method, Header: tokenHeader, Claims: &claims{
 		Issuer: issuer, Audience: v.Site, Subject: set.subject(v.User, v.Number).String(),
 		AuthTime: v.VerifiedAt.Unix(), IssuedAt: v.ActiveAt.Unix(), Expires: v.ExpiresAt.Unix(),
 		ID: id, Methods: methods,

@@ -38,7 +38,8 @@ func States() []State {
 
 // Page is what one answer says. With its methods it is the template context of
 // page.html, and so the public contract of `templates DIR`.
-// The zero value of every field but State means "leave this out".
+// The zero value of every field but State means "leave this out". The methods are for
+// templates: they need the language that Render has put in.
 type Page struct {
 	// Lang is the BCP 47 tag of one of the page's languages, as Match returns
 	// it. Default: the language of Options, else en.
