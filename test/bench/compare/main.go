@@ -31,7 +31,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		exit(serve(os.Stdin, os.Stdout))
 	}
-	p := plan{rounds: 200, requests: 400, users: 1000, crowd: 100_000, benches: "2s", binaries: true}
+	p := plan{rounds: 160, requests: 400, users: 1000, crowd: 100_000, benches: "2s", binaries: true}
 	quick := flag.Bool("quick", false, "measure little, to see that it works")
 	flag.Parse()
 	if *quick {
@@ -57,7 +57,7 @@ func compare(p plan) error {
 		{"HTTP/1.1", plainHTTP, 5 * p.rounds, 0, rows(signed)},
 		{"HTTP/1.1 over TLS", overTLS, p.rounds, 0, rows(signed)},
 		{"HTTP/2", http2, p.rounds, 0, rows(signed)},
-		{"HTTP/1.1, with many browsers", plainHTTP, 3 * p.rounds, p.crowd, crowdRows(p.crowd)},
+		{"HTTP/1.1, with many browsers", plainHTTP, 2 * p.rounds, p.crowd, crowdRows(p.crowd)},
 	}}
 	for _, t := range r.tables {
 		fmt.Fprintln(os.Stderr, "measuring", t.name)
