@@ -105,13 +105,14 @@ func (r *Renderer) Languages() []string {
 }
 
 func (r *Renderer) load(dir string) error {
-	page, style := "", withoutComments(builtinStyle)
+	page, style, own := "", withoutComments(builtinStyle), false
 	if dir != "" {
-		if err := readOverrides(dir, &page, &style); err != nil {
+		var err error
+		if own, err = readOverrides(dir, &page, &style); err != nil {
 			return err
 		}
 	}
-	if page != "" {
+	if own {
 		t, err := template.New("page.html").Parse(page)
 		if err != nil {
 			return fmt.Errorf("templates %s: %w; correct page.html", dir, err)
@@ -130,24 +131,24 @@ func (r *Renderer) load(dir string) error {
 
 // readOverrides reads through os.Root, so that a link in the directory cannot
 // lead the page to a file outside of it.
-func readOverrides(dir string, page, style *string) error {
+func readOverrides(dir string, page, style *string) (ownPage bool, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("templates %s: %w; name the directory that holds page.html or style.css", dir, err)
+		return false, fmt.Errorf("templates %s: %w; name the directory that holds page.html or style.css", dir, err)
 	}
 	defer root.Close()
-	foundPage, err := readOverride(root, "page.html", page)
+	ownPage, err = readOverride(root, "page.html", page)
 	if err != nil {
-		return fmt.Errorf("templates %s: %w", dir, err)
+		return false, fmt.Errorf("templates %s: %w", dir, err)
 	}
 	foundStyle, err := readOverride(root, "style.css", style)
 	if err != nil {
-		return fmt.Errorf("templates %s: %w", dir, err)
+		return false, fmt.Errorf("templates %s: %w", dir, err)
 	}
-	if !foundPage && !foundStyle {
-		return fmt.Errorf("templates %s: neither page.html nor style.css is there; add one or leave the option out", dir)
+	if !ownPage && !foundStyle {
+		return false, fmt.Errorf("templates %s: neither page.html nor style.css is there; add one or leave the option out", dir)
 	}
-	return nil
+	return ownPage, nil
 }
 
 func readOverride(root *os.Root, name string, to *string) (bool, error) {
