@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -364,10 +365,7 @@ func (s *Service) openCode(c *Challenge) ([]byte, error) { return s.Keys.Open(c.
 
 // codeContext binds a sealed code to its challenge, so that none can be moved to another.
 func codeContext(c *Challenge) []byte {
-	context := append(make([]byte, 0, 64), "code "...)
-	context = append(context, c.ID[:]...)
-	context = append(context, c.Subject[:]...)
-	return append(context, c.Site[:]...)
+	return slices.Concat([]byte("code "), c.ID[:], c.Subject[:], c.Site[:])
 }
 
 func (s *Service) verification(c *Challenge, r Request) *Verification {
