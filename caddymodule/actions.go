@@ -195,52 +195,38 @@ func (v *visit) goOn() error {
 	if !v.keepsForm() {
 		return v.redirect()
 	}
-	outcome, err := v.spendForm()
+	first, err := v.spendForm()
 	switch {
+	case errors.Is(err, errTooManyForms):
+		return v.notKept()
 	case err != nil:
 		return v.unavailable(err)
-	case outcome == formGone:
+	case !first:
 		return v.redirect()
-	case outcome == formsSpent:
-		return v.notKept()
 	}
 	return v.replay()
 }
 
-// formOutcome is what becomes of a kept form.
-type formOutcome uint8
-
-const (
-	formFirst  formOutcome = iota // it goes on
-	formGone                      // it went on before
-	formsSpent                    // its visitor has passed on too many
-)
-
-// spendForm notes that the kept form goes on. Each note takes a place in the store, so a
-// visitor has maxForms of them.
-func (v *visit) spendForm() (formOutcome, error) {
-	ctx, name := v.r.Context(), v.svc.Keys.Pseudonym("kept", v.kept.ID)
-	gone, err := v.svc.Noted(ctx, name)
-	if gone || err != nil {
-		return formGone, err
+// spendForm tells whether the kept form goes on now for the first time, and notes it. Each note
+// takes a place in the store, so a visitor has maxForms of them.
+func (v *visit) spendForm() (first bool, err error) {
+	ctx, form := v.r.Context(), v.svc.Keys.Pseudonym("kept", v.kept.ID)
+	if gone, err := v.svc.Noted(ctx, form); gone || err != nil {
+		return false, err
 	}
 	visitor := v.svc.Keys.Pseudonym("keeper", v.subject.User+"\x00"+string(v.held.Number))
 	within, err := v.svc.Within(ctx, visitor, otpcore.Limit{N: maxForms, Per: keptLife})
 	if err != nil {
-		return formGone, err
+		return false, err
 	}
 	if !within {
 		// Of a double click the first may have had the last place.
-		if gone, err = v.svc.Noted(ctx, name); gone || err != nil {
-			return formGone, err
+		if gone, err := v.svc.Noted(ctx, form); gone || err != nil {
+			return false, err
 		}
-		return formsSpent, nil
+		return false, errTooManyForms
 	}
-	first, err := v.svc.Once(ctx, name, keptLife)
-	if !first || err != nil {
-		return formGone, err
-	}
-	return formFirst, nil
+	return v.svc.Once(ctx, form, keptLife)
 }
 
 // refuseWithChallenge refuses what could not even be read, and still shows how the challenge stands.

@@ -50,7 +50,10 @@ type keptRequest struct {
 	whole bool // the request itself came back, and not a program's handle of it
 }
 
-var errTooLargeToKeep = errors.New("the request is too large to be kept until the code comes")
+var (
+	errTooLargeToKeep = errors.New("the request is too large to be kept until the code comes")
+	errTooManyForms   = errors.New("this visitor has had too many forms passed on that were kept")
+)
 
 // keep reads the visitor's request. The body is there again afterwards.
 func (v *visit) keep() (*keptRequest, error) {
