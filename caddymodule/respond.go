@@ -208,7 +208,10 @@ func stateOf(s otpcore.State) web.State {
 
 // tongue is the language that the visitor is spoken to in.
 func (v *visit) tongue() string {
-	return v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language"))
+	if v.spoken == "" {
+		v.spoken = v.h.pages.Match(v.language, v.r.Header.Get("Accept-Language"))
+	}
+	return v.spoken
 }
 
 // words is as much of the page as its sentences are made from.

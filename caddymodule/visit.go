@@ -26,6 +26,7 @@ type visit struct {
 	user     string // as the first factor names it
 	site     string
 	language string // as the phonebook says
+	spoken   string // see tongue
 	subject  otpcore.Subject
 	typed    string                // the number as typed, where one is asked for
 	kept     *keptRequest          // what waits for the code, if anything does
