@@ -49,7 +49,6 @@ type App struct {
 	// The longest times of all routes: a token must live as long as the most patient route accepts it.
 	maxAge, idle time.Duration
 
-	tokens  tokens
 	once    sync.Once
 	svc     *otpcore.Service
 	onceErr error

@@ -29,7 +29,7 @@ func appendCookieValues(values, lines []string, name string) []string {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
 			if n, v, ok := strings.Cut(pair, "="); ok && strings.TrimSpace(n) == name {
-				values = append(values, strings.Trim(v, " \t\""))
+				values = append(values, strings.Trim(strings.TrimSpace(v), `"`))
 			}
 		}
 	}

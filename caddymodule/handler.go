@@ -55,12 +55,13 @@ type Handler struct {
 	// The cookie that holds the verification.
 	Cookie Cookie `json:"cookie,omitzero"`
 
-	app      *App
-	log      *zap.Logger
-	pages    *web.Renderer
-	alphabet otpcore.Alphabet
-	own      []string // names of our cookies
-	userKey  string   // the placeholder that user is, where it is nothing else
+	app        *App
+	log        *zap.Logger
+	pages      *web.Renderer
+	alphabet   otpcore.Alphabet
+	admissions *admissions
+	own        []string // names of our cookies
+	userKey    string   // the placeholder that user is, where it is nothing else
 }
 
 // AskPhone says which numbers a visitor may prove.
@@ -117,6 +118,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.userKey = onlyPlaceholder(h.User)
 	h.own = []string{h.Cookie.Name, h.challengeCookie(), h.deviceCookie()}
+	h.admissions = newAdmissions()
 	h.app.enroll(time.Duration(h.MaxAge), time.Duration(h.Idle))
 	h.warn()
 	return nil
@@ -161,6 +163,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	stays := v // on the heap; a visit that goes through never leaves the stack
 	return stays.answer(act, refusal, err)
 }
+
+// renewal is how old a token gets before one that is in use is issued again.
+func (h *Handler) renewal() time.Duration { return time.Duration(h.Idle) / 10 }
 
 func (h *Handler) complain(what, cause string, fields ...zap.Field) {
 	if h.app.engine.complaints.due(cause, time.Now()) {

@@ -22,6 +22,7 @@ type visit struct {
 	now  time.Time
 
 	repl     *caddy.Replacer
+	vars     map[string]any // Caddy's, of this request
 	svc      *otpcore.Service
 	user     string // as the first factor names it
 	site     string
@@ -34,6 +35,8 @@ type visit struct {
 	newID    otpcore.ID            // of confirm: what the next challenge is called
 	held     *otpcore.Verification // the best that the browser holds for this user; may be stale
 	live     bool                  // held is not
+	due      bool                  // held is to be issued again, as it is in use
+	version  version               // read before the rules look: what changes while they do is a change
 	trusted  bool                  // held is the trust in this browser, and no session
 	received []string              // the header lines with the browser's cookies, ours included
 	blocked  bool                  // it has answered a code of ours, and kept no cookie of the site
@@ -47,6 +50,13 @@ func (v *visit) look() (act action, refusal *problem, err error) {
 		return noAction, &problemBadAction, nil
 	}
 	if refusal = v.identify(); refusal != nil {
+		return act, refusal, nil
+	}
+	v.version = v.h.version()
+	if act == noAction && v.admitted() {
+		return act, nil, nil
+	}
+	if refusal = v.findSubject(); refusal != nil {
 		return act, refusal, nil
 	}
 	v.readTokens()
@@ -80,12 +90,13 @@ func (v *visit) answer(act action, refusal *problem, err error) error {
 // and a stricter part of it may each have their gate.
 func (v *visit) atOuterGate() {
 	v.received = v.r.Header["Cookie"]
-	if v.outer, _ = caddyhttp.GetVar(v.r.Context(), outerGate).(*passage); v.outer != nil {
+	v.vars = v.r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	if v.outer, _ = v.vars[outerGate].(*passage); v.outer != nil {
 		v.received = v.outer.received
 	}
 }
 
-// identify finds out who must prove to hold which phone. Whatever is missing refuses.
+// identify finds out who comes.
 func (v *visit) identify() *problem {
 	svc, err := v.h.app.service()
 	if err != nil {
@@ -93,19 +104,57 @@ func (v *visit) identify() *problem {
 		return &problemUnavailable
 	}
 	v.svc = svc
+	v.repl = v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	v.user = v.h.userOf(v.repl)
+	if v.user == "" && v.h.AskPhone == nil {
+		v.h.complain("there is no user to ask for a code: "+v.h.User+" is empty. Put a first factor such as basic_auth before sms_otp, or name with user the placeholder that it sets", "no user")
+		return &problemNoUser
+	}
+	return nil
+}
+
+// shown is what the request shows with one of its tokens.
+func (v *visit) shown(token string) shown {
+	return shown{token: token, host: v.r.Host, user: v.user, tls: v.r.TLS != nil}
+}
+
+// admitted tells whether the gate was open to one of the request's tokens and nothing has
+// changed since that could close it.
+func (v *visit) admitted() bool {
+	if v.h.Confirm {
+		return false
+	}
+	for _, token := range cookieValues(v.received, v.h.Cookie.Name) {
+		key, ok := v.h.admissions.key(v.shown(token))
+		if !ok {
+			continue
+		}
+		if known, young := v.h.admissions.find(key); young && known.opens(v.now, v.version) {
+			v.held, v.live = known.held, true
+			return true
+		}
+	}
+	return false
+}
+
+// version is that of what the rules look at now.
+func (h *Handler) version() version {
+	now := version{revocations: h.app.engine.revocations.Changes()}
+	if h.Phonebook != nil {
+		now.phonebook = h.Phonebook.current.Load()
+	}
+	return now
+}
+
+// findSubject finds out who must prove to hold which phone. Whatever is missing refuses.
+func (v *visit) findSubject() *problem {
 	v.site = v.h.Cookie.Domain
 	if v.site == "" {
 		v.site = siteOf(v.r)
 	}
-	v.repl = v.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	v.user = v.h.userOf(v.repl)
 	if v.h.AskPhone != nil {
 		v.subject = v.asked()
 		return nil
-	}
-	if v.user == "" {
-		v.h.complain("there is no user to ask for a code: "+v.h.User+" is empty. Put a first factor such as basic_auth before sms_otp, or name with user the placeholder that it sets", "no user")
-		return &problemNoUser
 	}
 	v.subject = otpcore.Subject{User: otpcore.CanonicalUser(v.user), Source: otpcore.Directory, FirstFactor: true}
 	return v.findNumber()
@@ -142,20 +191,49 @@ func (v *visit) findNumber() *problem {
 // from one that never was in.
 func (v *visit) readTokens() {
 	for _, token := range cookieValues(v.received, v.h.Cookie.Name) {
-		held, err := v.h.app.tokens.read(v.svc.Keys, token, v.site, v.subject.User, v.now)
-		if err != nil || v.svc.Revocations.Revoked(held) {
-			continue
+		held, opens := v.readToken(token)
+		if opens || held != nil && v.held == nil {
+			v.held, v.live = held, opens
 		}
-		if v.live = v.fresh(held); v.live || v.held == nil {
-			v.held = held
-		}
-		if v.live {
+		if opens {
+			v.due = v.now.Sub(held.ActiveAt) >= v.h.renewal()
 			break
 		}
 	}
 	if v.held != nil {
 		v.subject.Known = v.held
 	}
+}
+
+// readToken returns the verification that a token holds for this user, nil if it holds none or was
+// revoked, and whether it opens the gate.
+func (v *visit) readToken(token string) (held *otpcore.Verification, opens bool) {
+	key, ok := v.h.admissions.key(v.shown(token))
+	if !ok {
+		return nil, false
+	}
+	known, young := v.h.admissions.find(key)
+	now := admission{held: known.held}
+	if now.held == nil {
+		read, err := v.svc.Keys.Read(token, v.site, v.subject.User)
+		if err != nil {
+			return nil, false
+		}
+		now.held = detached(read)
+	}
+	revoked := v.svc.Revocations.Revoked(now.held)
+	opens = !revoked && v.fresh(now.held)
+	if opens && v.h.Phone == "" { // a number that each request names is compared with each
+		now.version = v.version
+		now.from, now.until = now.held.Window(time.Duration(v.h.MaxAge), v.h.renewal())
+	}
+	if !young || now != known {
+		v.h.admissions.keep(key, now, v.now)
+	}
+	if revoked {
+		return nil, false
+	}
+	return now.held, opens
 }
 
 func (v *visit) fresh(held *otpcore.Verification) bool {
@@ -175,7 +253,7 @@ func (v *visit) open() bool { return v.trusted || v.live }
 
 // pass hands the request of a verified visitor on.
 func (v *visit) pass() error {
-	if since := v.now.Sub(v.held.ActiveAt); !v.trusted && since >= time.Duration(v.h.Idle)/10 {
+	if v.due {
 		if err := v.issue(*v.held, v.now); err != nil {
 			return caddyhttp.Error(http.StatusInternalServerError, err)
 		}
@@ -188,7 +266,7 @@ func (v *visit) pass() error {
 func (v *visit) hand() error {
 	p := &passage{user: v.user, held: v.held, at: v.now, received: v.received}
 	stripCookies(v.r, p.cookies[:0], v.h.own)
-	caddyhttp.SetVar(v.r.Context(), outerGate, p)
+	v.vars[outerGate] = p
 	delete(v.r.Header, confirmHeader)
 	p.provide(v.repl, v.outer != nil)
 	return v.next.ServeHTTP(v.w, v.r)

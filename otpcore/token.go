@@ -50,6 +50,14 @@ func (v *Verification) Fresh(now time.Time, maxAge, idle time.Duration) bool {
 	return now.Before(v.ExpiresAt) && age < maxAge && unused < idle && age > -clockSkew && unused > -clockSkew
 }
 
+// Window returns from when, and until before when, the verification is [Verification.Fresh], in Unix
+// milliseconds. The leeway for clocks that differ comes on top.
+func (v *Verification) Window(maxAge, idle time.Duration) (from, until int64) {
+	from = max(v.VerifiedAt.UnixMilli(), v.ActiveAt.UnixMilli())
+	until = min(v.VerifiedAt.Add(maxAge).UnixMilli(), v.ActiveAt.Add(idle).UnixMilli(), v.ExpiresAt.UnixMilli())
+	return from, until
+}
+
 // claims is the payload. Its fields stand in the order in which they are
 // written: a token whose payload is spelled in any other way is refused.
 type claims struct {

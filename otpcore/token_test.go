@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -188,6 +189,27 @@ func TestFreshness(t *testing.T) {
 	} {
 		if got := v.Fresh(c.now, c.maxAge, c.idle); got != c.want {
 			t.Errorf("%s: fresh = %v", c.name, got)
+		}
+	}
+}
+
+// In its window a verification is fresh, and just after it is not, whichever limit ends it.
+func TestWindowIsFresh(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	some := func() time.Duration { return time.Duration(random.Int64N(int64(2 * time.Hour))) }
+	for range 2000 {
+		start := time.UnixMilli(1_790_000_000_000)
+		v := Verification{VerifiedAt: start, ActiveAt: start.Add(some().Truncate(time.Millisecond))}
+		v.ExpiresAt = v.ActiveAt.Add(some().Truncate(time.Second))
+		maxAge, idle := some(), some()
+		from, until := v.Window(maxAge, idle)
+		for _, ms := range []int64{from, from + (until-from)/2, until - 1} {
+			if ms >= from && ms < until && !v.Fresh(time.UnixMilli(ms), maxAge, idle) {
+				t.Fatalf("%+v is not fresh at %d, in its window of %d to %d (max_age %s, idle %s)", v, ms, from, until, maxAge, idle)
+			}
+		}
+		if until >= from && v.Fresh(time.UnixMilli(until+1), maxAge, idle) {
+			t.Fatalf("%+v is fresh at %d, after its window of %d to %d (max_age %s, idle %s)", v, until+1, from, until, maxAge, idle)
 		}
 	}
 }
