@@ -89,7 +89,7 @@ func (r *row) headers(keys *otpcore.Keyring, port int) ([]http.Header, error) {
 }
 
 // measure takes turns between rows on a server of their own.
-func (p plan) measure(t transport, rounds, users int, all []*row) error {
+func (p plan) measure(t transport, users int, all []*row) error {
 	s, site, err := open(t, users)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (p plan) measure(t transport, rounds, users int, all []*row) error {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
-	return turns(s, rounds, p.requests, all)
+	return turns(s, p.rounds, p.requests, all)
 }
 
 // turns gives each row a slice in every round, each time in another order.

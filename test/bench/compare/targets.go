@@ -56,6 +56,7 @@ func (r report) targets() []target {
 		{"100,000 live cookies over one, CPU of a whole Caddy", 1.15, r.cpu(crowd.rows[3].name, verified), "×", false},
 		{"verified requests on two cores over one", 1.8, scaling, "×", true},
 		{"no target: bare requests on two cores over one", none, in["Scaling/"+routes.Bare+" scaling"], "×", true},
+		{"no target: arithmetic on two cores over one", none, in["Scaling/arithmetic scaling"], "×", true},
 		{"refused request (no cookie), CPU over bare", 1.3, r.cpu(refused, routes.Bare), "×", false},
 		{"refused request (forged cookie), CPU over bare", 1.3, r.cpu(forged, routes.Bare), "×", false},
 		{"forged cookies over missing ones, CPU", 1.05, r.cpu(forged, refused), "×", false},
