@@ -39,7 +39,6 @@ const outerGate = "sms_otp_gate"
 type passage struct {
 	user     string
 	held     *otpcore.Verification
-	at       time.Time
 	received []string  // as in visit, for a gate behind this one
 	cookies  [1]string // what is left of the browser's for the upstream
 }
@@ -74,7 +73,7 @@ func (p *passage) placeholder(key string) (any, bool) {
 	case "http.sms_otp.verified_at":
 		return p.held.VerifiedAt.Unix(), true
 	case "http.sms_otp.age":
-		return max(0, int64(p.at.Sub(p.held.VerifiedAt)/time.Second)), true
+		return max(0, int64(time.Since(p.held.VerifiedAt)/time.Second)), true
 	}
 	return nil, false
 }

@@ -264,7 +264,7 @@ func (v *visit) pass() error {
 // hand gives the request to the next handler, without our cookies and with what
 // the upstream may want to know.
 func (v *visit) hand() error {
-	p := &passage{user: v.user, held: v.held, at: v.now, received: v.received}
+	p := &passage{user: v.user, held: v.held, received: v.received}
 	stripCookies(v.r, p.cookies[:0], v.h.own)
 	v.vars[outerGate] = p
 	delete(v.r.Header, confirmHeader)
