@@ -37,6 +37,9 @@ const (
 	asked    = "sms_otp, challenge page"
 )
 
+// targetRows are the first of rows, which the strictest targets speak of. All servers of a table have them, its first has the others too.
+const targetRows = 6
+
 // rows are what is compared. Whoever shows no cookie of ours shows another one of the
 // same length, so that reading it costs all of them the same.
 func rows(signed string) []*row {
@@ -182,10 +185,11 @@ func freePort() (int, error) {
 // which costs as much as half of it.
 const block = 20
 
-// ratios compares what two rows took over each block of rounds, and sorts what comes out.
+// ratios compares what two rows took over each block of the rounds that both had, and sorts what comes out.
 func ratios(of, to []float64) (all []float64) {
-	for first := 0; first < len(of); first += block {
-		last := min(first+block, len(of))
+	rounds := min(len(of), len(to))
+	for first := 0; first < rounds; first += block {
+		last := min(first+block, rounds)
 		all = append(all, sum(of[first:last])/sum(to[first:last]))
 	}
 	slices.Sort(all)

@@ -30,7 +30,7 @@ var why string
 type table struct {
 	name      string
 	transport transport
-	servers   int // one after another: how code and data happen to lie in memory moves a ratio by a hundredth
+	servers   int // one after another: how code and data happen to lie in memory moves a ratio by a hundredth. See targetRows
 	users     int // in the phonebook, beside alice
 	rows      []*row
 }
@@ -46,7 +46,7 @@ type report struct {
 func (r report) write(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `go run ./test/bench/compare` on %s: %s, %s, %d cores, Caddy %s.\n", time.Now().Format(time.DateOnly), runtime.Version(), processor(), runtime.NumCPU(), caddyVersion())
-	b.WriteString("Ratios are to a bare `respond`. The routes take turns in slices of some milliseconds; twenty rounds of them are compared as one, and\nwhat is told is the median of all such ratios, in brackets from the tenth to the ninetieth percentile. The server has one core; where the\ntargets are, five servers have their turn one after another. Absolute figures move with the machine and with what else it does; ratios less so.\n")
+	b.WriteString("Ratios are to a bare `respond`. The routes take turns in slices of some milliseconds; twenty rounds of them are compared as one, and\nwhat is told is the median of all such ratios, in brackets from the tenth to the ninetieth percentile. The server has one core; where the\ntargets are, twelve servers have their turn one after another. Absolute figures move with the machine and with what else it does; ratios less so.\n")
 	r.writeTargets(&b)
 	b.WriteString(why)
 	for _, t := range r.tables {
