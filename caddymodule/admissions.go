@@ -126,7 +126,8 @@ func (t *admissionTable) find(key admissionKey) admission {
 	return t.slot(key).admission
 }
 
-// slot returns the one that has the key, or else the free one where it belongs.
+// slot returns the one that has the key, or else the free one where it belongs. The low bits of
+// the hash chose the shard and are the same for all keys here.
 func (t *admissionTable) slot(key admissionKey) *admissionSlot {
 	mask := uint64(len(t.slots) - 1)
 	for i := key.hash / admissionShards; ; i++ {
